@@ -3,15 +3,23 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
+MAKEFLAGS += --jobs=2  # the checks run beside the tests
 
-.PHONY: demo test check clean
+.PHONY: demo test test-quick test-all pytest check clean
 
 demo: $(READY)  ## the whole study on phantoms, on a CPU, offline
 	$(BIN)/fulora run demo
 
-test: $(READY) check  ## everything CI runs: on all cores, then what needs the machine for itself
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --dist worksteal -m "not alone"
-	$(BIN)/python -m pytest -m alone
+test: SELECTED = not heavy
+test: check pytest  ## the checks and every promise, in minutes
+
+test-quick: SELECTED = not slow and not heavy and not ray and not real_data
+test-quick: pytest  ## the quick tests alone, for the loop while writing
+
+test-all: check pytest  ## what CI runs: the checks and all tests, those that repeat at full size too
+
+pytest: $(READY)  ## all tests, or those whose marks fit SELECTED, and the ten slowest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --dist worksteal --durations=10 -m "$(SELECTED)"
 
 check: $(READY)  ## linter, types, import contracts
 	$(BIN)/ruff check .

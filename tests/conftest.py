@@ -2,12 +2,12 @@
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import shape_checks
+from forked import Forked
 
 # Before torch and the hub's library are imported, and for every process that a test starts.
 os.environ |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
@@ -38,9 +38,9 @@ def make_case() -> Callable[..., None]:
         pytest.skip("no faulty inputs: ../shared/cases is not there")
 
     def make(name: str, out: Path, script: str = "make.py") -> None:
-        command = [sys.executable, str(cases / name / script), str(out)]
-        done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=300)
-        assert done.returncode == 0, done.stderr
+        made = Forked(out, cwd=root, script=cases / name / script)
+        printed = made.communicate()
+        assert made.returncode == 0, printed[1]
 
     return make
 

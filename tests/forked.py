@@ -1,10 +1,11 @@
-"""`fulora` in a process that a test may signal or kill, forked from one that has imported what is heavy.
+"""`fulora`, or a script, in a process that a test may signal or kill, forked from one that has imported what is heavy.
 
 A process that imports torch and diffusers by itself needs several seconds of a core before it begins.
 """
 
 import multiprocessing
 import os
+import runpy
 import shutil
 import signal
 import sys
@@ -31,15 +32,19 @@ class Forked:
 
     Args:
         arguments: of the command line.
+        script: a file of Python that is run in place of `fulora`.
         cwd: where it runs.
         session: in a process group of its own, as a terminal would start it.
     """
 
-    def __init__(self, *arguments: str | Path, cwd: Path = ROOT, session: bool = False) -> None:
+    def __init__(
+        self, *arguments: str | Path, cwd: Path = ROOT, session: bool = False, script: Path | None = None
+    ) -> None:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(PRELOADED)
         self._streams = Path(tempfile.mkdtemp())
-        given = ([str(argument) for argument in arguments], str(cwd), dict(os.environ), session, str(self._streams))
+        words = [str(word) for word in (script or "fulora", *arguments)]
+        given = (words, str(cwd), dict(os.environ), session, str(self._streams))
         self._process = context.Process(target=_run, args=given)
         self._process.start()
 
@@ -75,7 +80,7 @@ class Forked:
         return printed[0], printed[1]
 
 
-def _run(arguments: Sequence[str], cwd: str, environment: dict[str, str], session: bool, streams: str) -> None:
+def _run(words: Sequence[str], cwd: str, environment: dict[str, str], session: bool, streams: str) -> None:
     if session:
         os.setsid()
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -85,7 +90,10 @@ def _run(arguments: Sequence[str], cwd: str, environment: dict[str, str], sessio
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(environment)
-    sys.argv = ["fulora", *arguments]
-    from pipelines.__main__ import main
+    sys.argv = list(words)
+    if words[0] == "fulora":
+        from pipelines.__main__ import main
 
-    main()
+        main()
+    else:
+        runpy.run_path(words[0], run_name="__main__")

@@ -54,13 +54,15 @@ def test_there_are_sources() -> None:
     assert "fulora/config.py" in NAMES
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_files_and_functions_are_short(name: str) -> None:
-    lines = len((ROOT / name).read_text(encoding="utf-8").splitlines())
-    limit = 120 if name.startswith("pipelines/stages/") else 300
-    assert lines <= limit, f"{name} has {lines} lines; its budget is {limit}"
-    long = {function: length for function, length in functions(ROOT / name) if length > 40}
-    assert not long, f"{name}: longer than 40 lines: {long}"
+def test_files_are_short() -> None:
+    lines = {name: len((ROOT / name).read_text(encoding="utf-8").splitlines()) for name in NAMES}
+    limits = {name: 120 if name.startswith("pipelines/stages/") else 300 for name in NAMES}
+    assert not {name: f"{lines[name]} lines of {limit}" for name, limit in limits.items() if lines[name] > limit}
+
+
+def test_functions_are_short() -> None:
+    lengths = [(name, function, length) for name in NAMES for function, length in functions(ROOT / name)]
+    assert not [(name, function, length) for name, function, length in lengths if length > 40]
 
 
 @pytest.mark.parametrize("name", TRAINING_LOOPS)
@@ -125,18 +127,23 @@ def test_no_modules_import_one_another_in_a_circle() -> None:
 # --- configs and studies
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_config_or_row_is_changed_with_validation_only(name: str) -> None:
+def test_a_config_or_row_is_changed_with_validation_only() -> None:
     """`Config.changed` validates what pydantic's own copy does not."""
-    assert "model_copy(" not in (ROOT / name).read_text(encoding="utf-8"), f"{name}: use Config.changed"
+    copying = [name for name in NAMES if "model_copy(" in (ROOT / name).read_text(encoding="utf-8")]
+    assert not copying, "use Config.changed"
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "fulora/workspace.py"])
-def test_a_study_does_not_ask_whether_it_is_planned(name: str) -> None:
+def lines_reading_plan(text: str) -> list[int]:
+    """The lines that read an attribute `plan`."""
+    nodes = (node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Attribute))
+    return [node.lineno for node in nodes if node.attr == "plan"]
+
+
+def test_a_study_does_not_ask_whether_it_is_planned() -> None:
     """A plan and a run then give the same artifacts, so that `fulora status` says what `fulora run` will do."""
-    tree = ast.parse((ROOT / name).read_text(encoding="utf-8"))
-    asked = [node.lineno for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr == "plan"]
-    assert not asked, f"{name}: .plan is read on lines {asked}"
+    texts = {name: (ROOT / name).read_text(encoding="utf-8") for name in NAMES if name != "fulora/workspace.py"}
+    reading = {name: lines_reading_plan(text) for name, text in texts.items() if ".plan" in text}
+    assert not {name: lines for name, lines in reading.items() if lines}
 
 
 def test_hardly_any_code_is_kept_from_the_formatter() -> None:
@@ -227,12 +234,11 @@ def test_the_search_for_classes_finds_them() -> None:
     assert classes_named("the other, brain_planes, brainy") == []
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if not PUBLISHED.fullmatch(name)])
-def test_no_class_is_named_outside_label_sets_and_published_sources(name: str) -> None:
-    found = classes_named((ROOT / name).read_text(encoding="utf-8"))
-    if name == LICENCES:
-        found = [one for one in found if one != '"other"']
-    assert not found, f"{name} names {', '.join(sorted(set(found)))}: take it from a label set"
+def test_no_class_is_named_outside_label_sets_and_published_sources() -> None:
+    unpublished = [name for name in NAMES if not PUBLISHED.fullmatch(name)]
+    named = {name: set(classes_named((ROOT / name).read_text(encoding="utf-8"))) for name in unpublished}
+    named[LICENCES] -= {'"other"'}
+    assert not {name: classes for name, classes in named.items() if classes}, "take them from a label set"
 
 
 # --- the map of folders
@@ -347,3 +353,12 @@ def test_test_files_have_names_of_their_own() -> None:
     """Without packages under tests/, pytest imports a test file by its bare name."""
     names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
     assert not {name for name in names if names.count(name) > 1}
+
+
+def test_markers_are_carried_by_tests_and_known_to_the_makefile() -> None:
+    """pytest refuses a marker that is not declared; one that no test carries would select nothing."""
+    declared = re.findall(r'^    "(\w+): ', (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE)
+    tests = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+    assert set(declared) <= set(re.findall(r"pytest\.mark\.(\w+)", tests))
+    selections = re.findall(r"SELECTED = (.*)", (ROOT / "Makefile").read_text(encoding="utf-8"))
+    assert {word for line in selections for word in line.split()} - {"not", "and"} == set(declared)

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from fulora.data.label_set import label_set
 from pipelines.__main__ import app
 
-pytestmark = pytest.mark.real_data
+pytestmark = [pytest.mark.real_data, pytest.mark.heavy]
 
 
 def test_masks_beside_images_are_not_segmented(tmp_path: Path, make_case: Callable[..., None]) -> None:

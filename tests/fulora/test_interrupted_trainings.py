@@ -33,6 +33,8 @@ from fulora.stage import PreemptedError
 from fulora.training.checkpointer import Checkpointer
 from fulora.training.checkpoints import CheckpointError, load_checkpoint
 
+pytestmark = pytest.mark.slow
+
 FETAL = label_set("fetal_planes")
 IMAGES = np.random.default_rng(0).integers(0, 256, (10, 32, 32)).astype(np.uint8)
 CLASSES = np.arange(10) % 5

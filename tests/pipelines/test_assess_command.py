@@ -24,6 +24,8 @@ from pipelines.backbones import ASSETS
 from pipelines.stages.assess import assess
 from pipelines.stages.train_judges import train_judges
 
+pytestmark = pytest.mark.slow
+
 FETAL = label_set("fetal_planes")
 
 PEOPLE = 16

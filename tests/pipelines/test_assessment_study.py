@@ -2,10 +2,13 @@
 
 from pathlib import Path
 
+import pytest
 import yaml
 from command_line import fulora
 
 from fulora.assessment.assess import read_findings
+
+pytestmark = pytest.mark.slow
 
 STUDY = {
     "study": "assessment",

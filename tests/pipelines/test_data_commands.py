@@ -18,6 +18,8 @@ from PIL import Image as Pil
 from fulora.data.image_set import ImageSet
 from fulora.intake.phantoms.scan import draw
 
+pytestmark = pytest.mark.slow
+
 PATTERN = "patient_pattern=P(\\d+)_"
 
 
@@ -184,6 +186,7 @@ def test_a_download_without_internet_says_what_to_put_where(tmp_path: Path) -> N
 # --- the real folders
 
 
+@pytest.mark.heavy
 @pytest.mark.real_data
 def test_all_real_sets_open_in_datasets_with_the_published_counts(data_root: Path, tmp_path: Path) -> None:
     """As `fulora run real_sets`, but small and as published, which is quicker."""

@@ -19,6 +19,8 @@ from pipelines.assessment import AssessmentStudyConfig
 from pipelines.fu_lora_config import FuLoraConfig
 from pipelines.stages.mix import mix
 
+pytestmark = pytest.mark.slow
+
 FETAL = label_set("fetal_planes")
 ODD = 'guidance 7, "UniPC" - drawn/over: planes'
 GENERATORS = (

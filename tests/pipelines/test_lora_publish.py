@@ -16,7 +16,7 @@ import huggingface_hub
 import numpy as np
 import pytest
 import torch
-from command_line import fulora, fulora_alone
+from command_line import fulora
 from huggingface_hub import HfApi, ModelCard, metadata_load
 from huggingface_hub.utils import filter_repo_objects
 from PIL import Image as Pil
@@ -414,6 +414,7 @@ def test_the_command_passes_its_options_on(folder: Path, tmp_path: Path, monkeyp
     assert hub.calls[0][1]["private"] is True
 
 
+@pytest.mark.usefixtures("online")
 def test_the_command_says_what_is_missing(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HOME", str(tmp_path))
     monkeypatch.delenv("HF_TOKEN", raising=False)
@@ -421,9 +422,8 @@ def test_the_command_says_what_is_missing(folder: Path, tmp_path: Path, monkeypa
     assert (done.returncode, done.stdout) == (2, "")
     assert "fulora: no token for the Hub: run `hf auth login`" in done.stderr
     monkeypatch.setenv("HF_TOKEN", TOKEN)
-    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
-    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{closed_port()}")
-    done = fulora_alone("lora", "publish", folder, "--to", REPO, "--push", "--licence", "cc-by-4.0")
+    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", f"http://127.0.0.1:{closed_port()}")
+    done = fulora("lora", "publish", folder, "--to", REPO, "--push", "--licence", "cc-by-4.0")
     assert (done.returncode, done.stdout) == (2, "")
     assert "fulora: someone/planes was not sent: the Hub at http://127.0.0.1" in done.stderr
     assert TOKEN not in done.stderr

@@ -34,6 +34,8 @@ from pipelines.__main__ import app
 from pipelines.backbones import ASSETS
 from pipelines.lora_job import LoraJob
 
+pytestmark = pytest.mark.slow
+
 FETAL = label_set("fetal_planes")
 PLANES = FETAL.names
 
@@ -303,7 +305,7 @@ def test_settings_come_from_a_config(images: Path, tmp_path: Path) -> None:
 
 
 def test_sigterm_leaves_a_checkpoint_exits_with_75_and_changes_nothing(images: Path, tmp_path: Path) -> None:
-    command = ["lora", "train", str(images), *SETTINGS, "steps=60", "checkpoint_every=1000"]
+    command = ["lora", "train", str(images), *SETTINGS, "steps=30", "checkpoint_every=1000"]
     run(tmp_path, *command, "--out", "whole")
     running = Forked(*command, "--out", "stopped", cwd=tmp_path)
     metrics = tmp_path / "stopped" / "metrics.jsonl"

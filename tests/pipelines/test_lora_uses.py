@@ -21,6 +21,8 @@ from fulora.diffusion.models.loading import save_backbone
 from fulora.diffusion.sampling.lora_usage import read_lora_usage
 from fulora.diffusion.sampling.recipe import read_row
 
+pytestmark = pytest.mark.slow
+
 FETAL = label_set("fetal_planes")
 
 Q = "lora_unet_mid_block_attentions_0_transformer_blocks_0_attn1_to_q"

@@ -28,6 +28,8 @@ from pipelines.stages.assess import assess
 from pipelines.stages.mix import mix
 from pipelines.stages.train_judges import train_judges
 
+pytestmark = pytest.mark.slow
+
 ODD = ("Left kidney", "4CH & LVOT", "腎臓", "niño_2", "x [y] #1", "no")
 TWO = LabelSet.derived(["Left kidney", "腎臓"], name="two")
 THIRTY = LabelSet.derived([f"{name} {number}" for number in range(5) for name in ODD], name="thirty")

@@ -22,8 +22,10 @@ from pipelines.segmentation import SegmentationStudyConfig, run
 from pipelines.stages.measure import MeasureConfig, measure
 from pipelines.stages.segment import segment
 
+pytestmark = pytest.mark.slow
+
 UNET = {
-    "encoder": "resnet18",
+    "encoder": "mobilenet_v2",
     "decoder_channels": [16, 16, 16, 8, 8],
     "steps": 2,
     "batch_size": 2,

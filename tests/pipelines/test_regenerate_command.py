@@ -13,6 +13,8 @@ from forked import Forked
 from PIL import Image as Pil
 from PIL.PngImagePlugin import PngInfo
 
+pytestmark = pytest.mark.slow
+
 Change = Callable[[np.ndarray], np.ndarray]
 
 

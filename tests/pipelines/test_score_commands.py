@@ -76,6 +76,7 @@ def test_the_stored_confusion_matrix_gives_the_published_figures(tmp_path: Path)
     assert one(facts, "rate of deciding the negative class", OWN)["interval"]["value"] == pytest.approx(45 / 233)
 
 
+@pytest.mark.slow
 def test_a_comparison_is_printed_written_and_drawn(tmp_path: Path) -> None:
     ours, other = soft(tmp_path, "ours.csv", 2.0, 1), soft(tmp_path, "other.csv", 1.0, 2)
     out, png = tmp_path / "scores.json", tmp_path / "scores.png"

@@ -267,6 +267,7 @@ def test_machines_repeated_pictures_priors_and_the_legacy_auc_are_scored(tmp_pat
     assert one(found, "legacy FU-LoRA AUC (wrong, of hard decisions)", "one").rank == 0
 
 
+@pytest.mark.slow
 def test_an_adapted_clip_is_compared_with_the_one_it_was(tmp_path: Path) -> None:
     given = {arm: predictions(tmp_path / arm, kind, n) for arm, kind, n in ARMS_OF_ALL_PROTOCOLS}
     for made in given["tuned"]:
@@ -322,15 +323,23 @@ ODD = (
     "a|b",
     "all",
     "{name}",
+    "b - c, d",
 )
+FEW_DRAWS = CONFIG.changed(permutations=100)
 
 
-@pytest.mark.parametrize("name", ODD)
-def test_arms_may_have_any_name(tmp_path: Path, name: str) -> None:
-    config = CONFIG.changed(comparisons={"declared": (name, "b - c, d")})
-    odd = rows_of(tmp_path / "odd", config, two_arms(tmp_path / "odd", "b - c, d", name))
-    plain = rows_of(tmp_path / "plain", CONFIG, two_arms(tmp_path / "plain"))
-    names = {"hybrid": name, "real": "b - c, d", "": ""}
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> list[Score]:
+    """Scores of two arms with plain names."""
+    folder = tmp_path_factory.mktemp("plain")
+    return rows_of(folder, FEW_DRAWS, two_arms(folder))
+
+
+@pytest.mark.parametrize(("name", "baseline"), [*zip(ODD[::2], ODD[1::2], strict=True)])
+def test_arms_may_have_any_name(tmp_path: Path, plain: list[Score], name: str, baseline: str) -> None:
+    config = FEW_DRAWS.changed(comparisons={"declared": (name, baseline)})
+    odd = rows_of(tmp_path, config, two_arms(tmp_path, baseline, name))
+    names = {"hybrid": name, "real": baseline, "": ""}
     assert odd == [row.changed(arm=names[row.arm], baseline=names[row.baseline]) for row in plain]
 
 

@@ -18,6 +18,8 @@ from fulora.workspace import Workspace
 from pipelines.checks.studies import check_study
 from pipelines.segmentation import SegmentationStudyConfig, run
 
+pytestmark = pytest.mark.slow
+
 PSFHS = {"kind": "psfhs", "role": "train+validation+test"}
 LOBES = {"name": "lobes", "classes": [{"name": "brain", "structures": {"left": 1, "right": 3}}]}
 NOTHING = {"name": "nothing", "classes": ["brain"]}
@@ -28,7 +30,7 @@ TINY = {
     "study": "segmentation",
     "heads": {"image_size_px": 64, "sources": [WHOLE]},
     "unet": {
-        "encoder": "resnet18",
+        "encoder": "mobilenet_v2",
         "decoder_channels": [16, 16, 16, 8, 8],
         "steps": 2,
         "batch_size": 2,

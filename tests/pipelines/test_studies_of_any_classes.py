@@ -20,15 +20,17 @@ from scipy.ndimage import gaussian_filter
 
 from fulora.data.image_set import ImageSet
 
+pytestmark = pytest.mark.slow
+
 SIDE = 64
-PER_CLASS = {"train": 4, "validation": 2, "test": 2}
-"""Images of each class in each split, two of each patient."""
+PER_CLASS = {"train": 4, "validation": 1, "test": 1}
+"""Images of each class in each split, two of each patient where there are two."""
 
 BRIEF: dict[str, Any] = {
     "study": "fu_lora",
     "backbone": {"kind": "demo"},
     "lora": {"rank": 2, "alpha": 2, "steps": 2, "batch_size": 2},
-    "generate": {"per_class": 4, "steps": 2, "batch_size": 8},
+    "generate": {"per_class": 2, "steps": 2, "batch_size": 10},
     "mix": {"ratio": 0.5, "too_few": "repeat"},
     "classifier": {
         "architecture": "mobilenet_v2",

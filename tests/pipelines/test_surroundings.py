@@ -12,6 +12,8 @@ from command_line import ROOT
 from fulora.environment import stop_signals
 from fulora.training.preemption import preemption
 
+pytestmark = pytest.mark.slow
+
 DRAW = ("generate", "--plane", "brain", "--count", "2", "steps=2", "device=cpu", "--out")
 COMMAND = [sys.executable, "-m", "pipelines"]
 
@@ -29,7 +31,9 @@ def shell(line: str, **environment: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize(("streams", "printed"), [("2>&-", True), ("<&- >&- 2>&-", False)])
+@pytest.mark.parametrize(
+    ("streams", "printed"), [pytest.param("2>&-", True, marks=pytest.mark.heavy), ("<&- >&- 2>&-", False)]
+)
 def test_closed_streams_do_not_stop_a_command(streams: str, printed: bool, tmp_path: Path) -> None:
     done = shell(f"fulora {' '.join(DRAW)} {tmp_path / 'set'} {streams}")
     assert (done.returncode, done.stdout) == (0, f"{tmp_path / 'set'}\n" if printed else "")

@@ -55,6 +55,7 @@ def files(folder: Path) -> dict[str, str]:
     return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in folder.iterdir()}
 
 
+@pytest.mark.slow
 def test_bright_from_dark(tmp_path: Path) -> None:
     cfg = TINY.model_copy(update={"architecture": "resnet18", "steps": 10, "batch_size": 10, "augmentation": "none"})
     fit(tmp_path, cfg, data(10, seed=1))

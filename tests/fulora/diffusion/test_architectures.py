@@ -108,6 +108,7 @@ def test_schedulers_have_the_published_noise(architecture: Architecture, tmp_pat
     assert scheduler.alphas_cumprod[-1].item() == pytest.approx(0.00466, abs=5e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", ["sd1", "sdxl"])
 def test_weights_come_from_the_seed_alone(architecture: Architecture, tmp_path: Path) -> None:
     torch.manual_seed(5)

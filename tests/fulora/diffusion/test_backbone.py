@@ -58,6 +58,7 @@ def test_the_same_seed_gives_the_same_bytes_and_leaves_torch_alone(tmp_path: Pat
     assert digests(tmp_path / "first") == digests(tmp_path / "second")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("half", [False, True])
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_every_architecture_comes_back_from_its_folder(architecture: Architecture, half: bool, tmp_path: Path) -> None:

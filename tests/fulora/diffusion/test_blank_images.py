@@ -74,6 +74,7 @@ def test_one_colour_alone_shows_nothing(colour: tuple[int, int, int]) -> None:
     assert find_fault(np.full((SIDE, SIDE, 3), colour, np.uint8), finite=True) == "constant"
 
 
+@pytest.mark.slow
 @pytest.mark.real_data
 def test_no_real_image_is_rejected(data_root: Path) -> None:
     """Planes of six countries and heads of two challenges. The nearest are far off: 78 of 255, 2 %, a spread of 19."""

@@ -15,6 +15,8 @@ from fulora.diffusion.config import Architecture
 from fulora.diffusion.models.architectures import Pipeline, build
 from fulora.diffusion.models.loading import BackboneError, load_backbone
 
+pytestmark = pytest.mark.slow
+
 Weights = dict[str, Tensor]
 
 RESNET = {

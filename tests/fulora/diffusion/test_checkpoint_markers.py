@@ -14,6 +14,8 @@ from fulora.diffusion.models.checkpoint_file import identify_checkpoint
 from fulora.diffusion.models.headers import declared_families, declared_predictions
 from fulora.diffusion.models.loading import BackboneError, load_backbone
 
+pytestmark = pytest.mark.slow
+
 KEY = torch.tensor([])
 TEXT = "cond_stage_model.transformer."
 

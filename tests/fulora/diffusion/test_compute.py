@@ -143,6 +143,7 @@ def test_a_probe_is_a_guided_step_of_a_whole_batch(backbone: Path, monkeypatch: 
     assert asked == [((6, 4, 8, 12), torch.float32, 6), ((6, 4, 8, 12), torch.bfloat16, 6)]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("notes")
 @pytest.mark.parametrize("architecture", ["sd1", "sdxl"])
 def test_fastest_can_time_every_architecture(tmp_path: Path, architecture: Architecture) -> None:

@@ -40,6 +40,7 @@ def test_the_scaling_factor_gives_latents_of_unit_variance(
     assert float(torch.stack(list(latents.mean)).std()) == pytest.approx(1, abs=0.01)
 
 
+@pytest.mark.slow
 def test_the_autoencoder_learns(tmp_path: Path, tiny: PretrainConfig) -> None:
     rows, columns = np.mgrid[:32, :32]
     discs = [(rows - 16) ** 2 + (columns - 10 - k) ** 2 < 50 for k in range(10)]

@@ -12,6 +12,8 @@ from generation_run import drawn
 
 from fulora.diffusion.sets import job as jobs
 
+pytestmark = pytest.mark.slow
+
 NAMESPACE = ["unshare", "--user", "--map-root-user", "--mount"]
 
 
@@ -23,7 +25,6 @@ def may_mount(folder: Path) -> bool:
     return subprocess.run(tried, capture_output=True).returncode == 0
 
 
-@pytest.mark.slow
 def test_a_set_goes_on_from_any_place_at_which_the_disk_was_full(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backbone: Path
 ) -> None:

@@ -27,6 +27,8 @@ from fulora.stage import Source
 from fulora.workspace import Workspace
 from pipelines.stages.generate import generate
 
+pytestmark = pytest.mark.slow
+
 FETAL = label_set("fetal_planes")
 
 T = TypeVar("T")

@@ -35,6 +35,8 @@ from fulora.diffusion.sets.shards import IMAGES, Shard, ShardError, claimed, rea
 from fulora.engine import InProcess, ProcessCache
 from pipelines.stages.mix import MixConfig, mix
 
+pytestmark = pytest.mark.slow
+
 FETAL = label_set("fetal_planes")
 
 

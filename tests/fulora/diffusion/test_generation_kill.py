@@ -13,6 +13,8 @@ import generation_run
 import pytest
 from generation_run import tree
 
+pytestmark = pytest.mark.slow
+
 PRELOADED = ["fulora.diffusion.sets.generation", "generation_run"]
 KILLED = -9
 
@@ -66,7 +68,6 @@ def test_several_processes_at_once_are_one_run(
     assert tree(tmp_path / "set") == whole[0]
 
 
-@pytest.mark.slow
 def test_a_run_killed_at_any_call_ends_with_the_same_bytes(tmp_path: Path, start: Start, whole: Whole) -> None:
     """The first calls, the last ones, and some between, each in a folder of its own."""
     expected, calls, _ = whole
@@ -79,7 +80,6 @@ def test_a_run_killed_at_any_call_ends_with_the_same_bytes(tmp_path: Path, start
         shutil.rmtree(out)
 
 
-@pytest.mark.slow
 def test_a_run_killed_again_and_again_ends_with_the_same_bytes(tmp_path: Path, start: Start, whole: Whole) -> None:
     expected, _, seconds = whole
     draw = random.Random(11)
@@ -94,7 +94,6 @@ def test_a_run_killed_again_and_again_ends_with_the_same_bytes(tmp_path: Path, s
     assert tree(tmp_path / "set") == expected
 
 
-@pytest.mark.slow
 def test_a_run_killed_while_it_puts_together_a_set_with_equal_pictures(tmp_path: Path, start: Start) -> None:
     """Two shards of four are made anew then: at any of their calls, the set is the same in the end."""
     assert ended(start(tmp_path / "whole", (0, 1), 0, tmp_path / "calls", True)) == 0

@@ -11,6 +11,8 @@ import pytest
 from fulora import progress
 from fulora.diffusion.sampling.image_generator import GeneratedImage, ImageGenerator
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = {"planes": ("brain",), "image_size_px": 512, "colour": "rgb", "batch_size": 4, "shard_batches": 3}
 FEW, MANY = 12, 48
 
@@ -33,7 +35,6 @@ def report_peaks(backbone: Path, folder: Path, peaks: Connection) -> None:
         peaks.send(int(next(line for line in lines if line.startswith("VmHWM")).split()[1]))
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells the peak of a process")
 def test_four_times_the_images_take_no_more_memory(tmp_path: Path, backbone: Path) -> None:
     """The arithmetic, whose memory is that of a batch, is left out: pictures are noise of 0.8 MB each."""

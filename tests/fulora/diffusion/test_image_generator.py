@@ -41,6 +41,8 @@ from fulora.diffusion.sampling.recipe import RecipeError
 from fulora.diffusion.sampling.sample import encode, image_seed, start_noise
 from fulora.diffusion.sampling.samplers import as_numpy_2, build_sampler
 
+pytestmark = pytest.mark.slow
+
 FETAL = label_set("fetal_planes")
 
 EMBEDDED = Path(fulora.__file__).parent / "assets" / "diffusion"

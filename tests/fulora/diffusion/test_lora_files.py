@@ -35,6 +35,8 @@ from fulora.diffusion.lora.write import write_lora
 from fulora.diffusion.models.architectures import Pipeline, build
 from fulora.diffusion.models.loading import load_backbone, quiet
 
+pytestmark = pytest.mark.slow
+
 CONFIG = LoraConfig(rank=2, alpha=6, licence="cc-by-4.0")
 KINDS: dict[str, dict[str, Any]] = {
     "plain": {},

@@ -4,6 +4,9 @@ import multiprocessing
 from pathlib import Path
 
 import killed_run
+import pytest
+
+pytestmark = pytest.mark.slow
 
 PRELOADED = ["fulora.diffusion.training.train", "fulora.diffusion.models.loading", "killed_run"]
 

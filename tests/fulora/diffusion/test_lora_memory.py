@@ -23,6 +23,8 @@ from fulora.diffusion.training.live_memory import LARGE_BLOCK, Peak, measure_pea
 from fulora.diffusion.training.memory import HOLES, optimizer_bytes, outline, predict_memory, training_memory
 from fulora.diffusion.training.optimizers import build_optimizer
 
+pytestmark = pytest.mark.slow
+
 Images = UInt8[np.ndarray, "10 32 32"]
 CONFIG = LoraConfig(rank=2, batch_size=2, steps=2, log_every=1, device="cpu", checkpoint_every=100)
 CAPTIONS = ["a photo of fetal brain", "a photo of fetal femur"] * 2
@@ -140,7 +142,6 @@ with tempfile.TemporaryDirectory() as folder:
 """
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux tells the peak of a process")
 def test_a_process_takes_what_was_predicted_within_15_percent() -> None:
     cfg = with_settings(batch_size=4).model_dump_json()

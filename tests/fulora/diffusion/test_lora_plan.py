@@ -99,6 +99,7 @@ def test_sd_15_has_the_authors_number_of_parameters(tmp_path: Path, memory: obje
     assert found.parameters["text encoder"] == 12 * 8 * (4 * 2 * 768 + 2 * (768 + 3072))
 
 
+@pytest.mark.slow
 def test_disk_is_what_is_then_written(
     tmp_path: Path, backbone: Path, examples: Examples, memory: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:

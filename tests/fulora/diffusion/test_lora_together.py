@@ -16,6 +16,8 @@ from safetensors.torch import load_file
 
 from fulora.training.processes import Processes, join_processes
 
+pytestmark = pytest.mark.slow
+
 
 def fork(port: int, *folders: Path) -> None:
     processes = multiprocessing.get_context("forkserver")

@@ -25,6 +25,8 @@ from fulora.training.metrics_log import TrainingDivergedError
 from fulora.training.processes import ALONE, Processes
 from fulora.training.run_digest import run_digest
 
+pytestmark = pytest.mark.slow
+
 FILES = ["lora.safetensors", "metrics.jsonl"]
 CONFIG = LoraConfig(
     rank=2,

@@ -209,6 +209,7 @@ def holder(tmp_path: Path) -> Callable[[], multiprocessing.process.BaseProcess]:
     return started
 
 
+@pytest.mark.slow
 def test_a_shard_is_claimed_by_one_process_and_free_when_that_dies(
     tmp_path: Path, holder: Callable[[], multiprocessing.process.BaseProcess]
 ) -> None:

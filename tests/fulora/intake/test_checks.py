@@ -213,6 +213,7 @@ def test_values_go_to_the_set_or_to_its_source(planes: Path) -> None:
 # --- the real folders
 
 
+@pytest.mark.slow
 @pytest.mark.real_data
 def test_it_finds_what_is_known_of_the_real_data(data_root: Path) -> None:
     african, hc18 = check_folder(data_root / "african"), check_folder(data_root / "hc18")

@@ -129,6 +129,7 @@ def test_every_metric_compared_has_its_columns_whatever_its_name(tmp_path: Path)
 THIRTY = LabelSet.derived([f"class {number:02} of a long list" for number in range(30)])
 
 
+@pytest.mark.slow
 def test_thirty_classes_are_readable(tmp_path: Path) -> None:
     own = {"rule": "own decision", "choices": 30, "labels": THIRTY.names}
     arms = ("real", "hybrid")

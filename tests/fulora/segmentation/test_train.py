@@ -31,6 +31,7 @@ def ellipses(count: int, seed: int, size: int = 64) -> tuple[np.ndarray, np.ndar
     return images, masks
 
 
+@pytest.mark.slow
 def test_it_learns_ellipses(tmp_path: Path) -> None:
     cfg = NARROW.model_copy(update={"steps": 30, "batch_size": 8, "evaluate_every": 10, "learning_rate": 3e-3})
     held_out = ellipses(8, seed=2)
