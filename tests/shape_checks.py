@@ -18,8 +18,11 @@ from typing import Any
 from beartype import beartype
 from jaxtyping import jaxtyped
 
-PACKAGES = ("assessment", "biometry", "clip", "data", "export", "intake", "metrics", "report")
-"""Of fulora. In diffusion some annotations name axes that differ, and classification and segmentation are untried."""
+PACKAGES = (
+    *("affine", "assessment", "biometry", "classification", "clip", "data", "export", "intake", "metrics", "report"),
+    *("segmentation", "training"),
+)
+"""Of fulora. In diffusion some annotations name axes that differ."""
 
 
 def _names_a_shape(annotated: Any) -> bool:

@@ -75,7 +75,7 @@ def vote(
     names, codes = np.unique(patients, return_inverse=True)
     least = 2 if own is None else 3
     if len(patients) != len(real) or len(names) < least:
-        raise ValueError(f"{len(real)} real images, {len(patients)} names of {len(names)} patients: needs {least}")
+        raise ValueError(f"{len(real)} images, {len(patients)} names of {len(names)} patients: {least} are needed")
     plain = _vote(pictures, real, codes, own, patients)
     if mirrored is None:
         return plain

@@ -118,7 +118,7 @@ def test_of_too_few_images_nothing_is_said_and_nothing_is_rejected() -> None:
 
 
 @pytest.mark.real_data
-def test_changed_copies_of_real_heads_are_found_and_other_women_are_not(data_root: Path) -> None:
+def test_changed_copies_of_real_heads_are_found_and_those_of_other_patients_are_not(data_root: Path) -> None:
     """HC18: 40 exams trained, 40 did not, and all others stand for synthetic ones, of which a fifth are made copies."""
     files = {path.name.split("_")[0]: path for path in sorted((data_root / "hc18").rglob("*_HC.png"))}
     heads = [to_square(read_gray(path), 64, "letterbox") for path in files.values()]
@@ -130,4 +130,4 @@ def test_changed_copies_of_real_heads_are_found_and_other_women_are_not(data_roo
     count = len(others) // 5
     turned = [np.ascontiguousarray(picture[:, ::-1] // 4 * 4) for picture in train.pixels[:count]]
     planted = people.of([*turned, *others.pixels[count:]], others.ids, others.planes, others.patients)
-    assert said_by(AssessedSets(planted, held_out=held_out, train=train)).startswith("evidence that patients")
+    assert said_by(AssessedSets(planted, held_out=held_out, train=train)).startswith("evidence that training patients")

@@ -46,7 +46,7 @@ def test_nothing_is_said_against_what_is_fine() -> None:
         (
             {"encoders": [EncoderFigures("pixels", PLANES, replace(TESTED, p=0.01))]},
             "all",
-            "evidence that patients who",
+            "evidence that training patients",
         ),
         (
             {"truths": [replace(FINE.truths[0], agreement=0.4, low=0.3, high=0.6)]},

@@ -182,7 +182,7 @@ def edited(images: ImageSet, number: int, **values: object) -> None:
         (1, {"mask_file": "/etc/passwd"}, r"é x-1: its file '/etc/passwd' is outside the set"),
         (1, {"file_name": "images/last.png"}, "train/images/last.png: several images name this file"),
         (1, {"file_name": "images/gone.png"}, "é x-1: its file .*gone.png is missing; make the set anew"),
-        (1, {"mask_file": "masks/gone.png"}, "é x-1: its file .*gone.png is not there"),
+        (1, {"mask_file": "masks/gone.png"}, "é x-1: its file .*gone.png is missing"),
         (0, {"patient": "0009"}, "the patient is in test and train"),
     ],
 )

@@ -355,7 +355,7 @@ def test_a_full_disk_leaves_no_half_manifest(tmp_path: Path, monkeypatch: pytest
     (tmp_path / "train").mkdir()
 
     def opened(path: Path, mode: str = "r", encoding: str | None = None) -> object:
-        if path.suffix == ".new":
+        if path.name.startswith(".new."):
             path.touch()
             path = Path("/dev/full")
         return real_open(path, mode, encoding=encoding)

@@ -162,7 +162,7 @@ def test_damaged_json_lines_are_named(tmp_path: Path, text: str, said: str) -> N
 def test_a_file_that_is_none_is_named(tmp_path: Path) -> None:
     with pytest.raises(PredictionFileError, match=r"nothing\.csv: file not found"):
         read_predictions(tmp_path / "nothing.csv")
-    with pytest.raises(PredictionFileError, match=r"table\.jsonl is not there"):
+    with pytest.raises(PredictionFileError, match=r"table\.jsonl: file not found"):
         read_predictions(tmp_path)
     with pytest.raises(PredictionFileError, match=r"endings that are read are \.csv"):
         read_predictions(written(tmp_path, HARD, "predictions.xlsx"))

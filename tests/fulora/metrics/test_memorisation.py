@@ -129,7 +129,7 @@ def test_what_cannot_be_compared_is_refused() -> None:
     real, patients = cohort(np.random.default_rng(0), 4)
     with pytest.raises(ValueError, match="patient 0 is a training patient and held out"):
         vote_test(np.array([0]), patients, np.arange(8) < 1)
-    with pytest.raises(ValueError, match="0 of 4 patients trained"):
+    with pytest.raises(ValueError, match="0 of 4 patients are training patients"):
         vote_test(np.array([0]), patients, np.zeros(8, bool))
     with pytest.raises(ValueError, match="3 are needed"):
         vote(real, real, patients > 1, own=patients > 1)
