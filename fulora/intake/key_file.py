@@ -21,7 +21,9 @@ def read_key(path: Path | None) -> str:
     try:
         key = path.read_text(encoding="utf-8-sig").strip()
     except UnicodeDecodeError as error:
-        raise SourceError(f"{path}: is not a text file; the key of the pseudonyms is a line of text. {ADVICE}") from error
+        raise SourceError(
+            f"{path}: is not a text file; the key of the pseudonyms is a line of text. {ADVICE}"
+        ) from error
     if len(key) < 16 or len(key.splitlines()) > 1:
         raise SourceError(
             f"{path}: holds {len(key)} characters in {len(key.splitlines())} lines; the key of the pseudonyms needs 16 "
