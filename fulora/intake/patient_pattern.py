@@ -46,12 +46,12 @@ def patient_finder(pattern: str | None, patients_unknown: bool, classes_on_top: 
     Args:
         pattern: a regular expression with one group, the patient: `Patient(\d+)`. It may match anywhere.
         patients_unknown: without a pattern, treat every image as a patient of its own. Images of one patient may then
-            be in training and in test, and scores be too high: only for data of which nothing better is known.
+            be in training and in test, and scores be too high: only for data without patient information.
         classes_on_top: whether the first folder of a name is a class, and so no patient.
 
     Raises:
-        SourceError: if neither or both are given, or the pattern is invalid or does not have exactly one group. The function raises
-            it for a name that does not match, and FolderError for a match with a folder or class name.
+        SourceError: if neither or both are given, or the pattern is invalid or without exactly one group. The returned
+            function raises it for a name that does not match, and FolderError for a match with a folder or class name.
     """
     if (pattern is None) != patients_unknown:
         raise SourceError("patients are unknown: set patient_pattern, such as Patient(\\d+), or patients_unknown=true")

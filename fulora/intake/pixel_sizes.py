@@ -94,7 +94,7 @@ def _rows(path: Path, *more: str) -> list[tuple[int, dict[str, str]]]:
 
 
 def _check_others(path: Path, others: Sequence[str]) -> None:
-    """Report columns that are not read, and refuse those that may be a size."""
+    """Report columns that are not read, and refuse those that may hold a size."""
     if like := [name for name in others if any(part in comparable_name(name) for part in LIKE)]:
         raise SourceError(
             f"{path}: column {', '.join(map(repr, like))} is unknown. The size of a pixel is `pixel size(mm)` "

@@ -1,4 +1,4 @@
-"""Reading the sources of a config: their images, with the class names of the image set."""
+"""Read the images of the sources of a config, with the class names of the image set."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence

@@ -170,8 +170,8 @@ class OwnImagesConfig(FolderSourceConfig):
     Attributes:
         patient_pattern: a regular expression with one group, the patient, searched in an image's path below the folder
             of the images: `Patient(\d+)`. It must not match the class's folder.
-        patients_unknown: without a pattern, treat every image as a patient of its own. Splits may then leak: images of
-            one patient can be in training and in test, and all scores are too high.
+        patients_unknown: without a pattern, treat every image as a patient of its own. Images of one patient
+            may then be in training and test, so that scores are too high.
         site, source: names given to its images; two folders whose patient numbers may coincide need different names.
     """
 

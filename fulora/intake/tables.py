@@ -178,7 +178,7 @@ def number_in(text: str, what: str, smallest: float, largest: float) -> float:
         smallest, largest: its plausible range.
 
     Raises:
-        SourceError: if it is no number (such as "nan", "0,1" or "1_000"), or out of range.
+        SourceError: if it is not a number (such as "nan", "0,1" or "1_000"), or out of range.
     """
     if not NUMBER.fullmatch(text.strip()):
         raise SourceError(f"{what} is '{text}'; it must be a number, such as 0.25")

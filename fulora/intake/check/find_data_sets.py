@@ -49,7 +49,7 @@ def find_data_sets(folder: Path) -> DataSetFolders:
 
 
 def _drop_guesses(sets: DataSetFolders) -> DataSetFolders:
-    """Drop folders that are only guessed to be class folders, beside sets of a certain layout."""
+    """Drop class folders that are only guessed, if there are sets with a certain layout."""
     if not any(map(_has_certain_layout, sets.folders)):
         return sets
     guessed = {path for path in sets.folders if _kind(path) == "class_folders" and not has_known_classes(path)}

@@ -1,4 +1,4 @@
-"""Duplicate images of two patients in two splits: refused, or left out of the split nearer to training."""
+"""Duplicate images of two patients in two splits: an error, or left out of the split nearer to training."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence

@@ -29,7 +29,7 @@ from fulora.progress import note, track
 
 @dataclass(frozen=True)
 class CuratedImage:
-    """One curated image, its pixels before, and what was removed from it (None if no text was searched).
+    """A curated image, its original pixels, and what was removed from it (None if no text was searched).
 
     `odd_view` is its field of view in mm if it is implausible, so that its pixel size must be wrong.
     """

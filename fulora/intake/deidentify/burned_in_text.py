@@ -1,7 +1,7 @@
 """Removal of burned-in text and overlays from ultrasound images: names, dates, settings, rulers, bars, calipers.
 
 Outside of the insonated area all pixels become black. Inside, words found by a text detector are inpainted, and on
-request also drawn marks: letters and crosses, which are thin, sharp and of one gray level, and dotted lines. Not all
+request also marks: letters and crosses, which are thin, sharp and of one gray level, and dotted lines. Not all
 text is found: a person has to check the sheets.
 """
 
@@ -22,7 +22,7 @@ TextRegion = Literal["outside", "everywhere"]
 TEXT_REGIONS: tuple[TextRegion, ...] = ("outside", "everywhere")
 
 CONTRAST = 24
-"""Least contrast of a drawn stroke, gray levels."""
+"""Minimum contrast of a stroke, gray levels."""
 
 STRONG = 70
 """Mean contrast of letters, which thin and compact echoes rarely reach."""
@@ -114,7 +114,7 @@ def remove_overlays(pixels: Gray, where: TextRegion = "outside", find_words: Fin
     inside = np.zeros(pixels.shape, dtype=bool)
     if where == "everywhere" and min(pixels.shape) >= MIN_SIDE_PX:
         deep = cv2.erode(sector.area.astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
-        inside = _grow(_drawn(out, deep) | _drawn(255 - out, deep, dots_only=True), 3)
+        inside = _grow(_find_marks(out, deep) | _find_marks(255 - out, deep, dots_only=True), 3)
     if find_words is not None:
         inside |= find_words(pixels) & sector.area
     if inside.any():
@@ -174,7 +174,7 @@ def _strokes(pixels: Gray, allowed: Flags) -> _Strokes:
     )
 
 
-def _drawn(pixels: Gray, allowed: Flags, dots_only: bool = False) -> Flags:
+def _find_marks(pixels: Gray, allowed: Flags, dots_only: bool = False) -> Flags:
     groups = _strokes(pixels, allowed)
     keep = np.zeros(len(groups.area), dtype=bool)
     if not dots_only:

@@ -51,8 +51,8 @@ def confirm_folder(folder: Path, by: str) -> str:
     if (folder / RECORD).is_file():
         return _confirm_images(ImageSet(folder, ""), by)
     raise ConfirmationError(
-        f"{folder}: cannot be confirmed: it has no review ({review_folder(folder) / REVIEW}) and is not an image set that "
-        "`fulora data curate` made; name the folder that was written with --to, and keep its review beside it"
+        f"{folder}: cannot be confirmed: it has no review ({review_folder(folder) / REVIEW}) and is not an image set "
+        "of `fulora data curate`; name the folder that was written with --to, and keep its review beside it"
     )
 
 

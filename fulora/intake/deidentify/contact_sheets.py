@@ -1,4 +1,4 @@
-"""Contact sheets for the review by a person: PNG pages of images with their names, in labelled columns.
+"""Contact sheets for review: PNG pages of images with their names, in labelled columns.
 
 A page is written as soon as it is full, so that memory does not grow with the number of images.
 """

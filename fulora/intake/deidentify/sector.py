@@ -29,7 +29,7 @@ BRIGHT = 50
 """Gray levels above the background that letters reach, but not weak echoes."""
 
 BLOCK = 17
-"""Width in pixels of the faint blocks of compression around drawn marks."""
+"""Width in pixels of the faint compression blocks around marks."""
 
 MIN_AREA = 0.08
 MIN_FILL = 0.35
@@ -86,7 +86,7 @@ def _background(pixels: Mask) -> int:
 
 
 def _without_strokes(lit: Mask, side: int) -> Mask:
-    """Remove strokes thinner than a 50th of the image's side from the lit pixels."""
+    """Remove strokes thinner than 1/50 of the shorter side from the lit pixels."""
     width = max(7, side // 50) | 1
     dense = (cv2.blur(lit * np.uint8(255), (width, width)) > 217).astype(np.uint8)
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width))

@@ -41,8 +41,8 @@ def deidentify_folder(
         labels: whose classes folders may be named after; by default those of the shipped label sets.
 
     Raises:
-        ProfileError: if `to` or its review exists or is inside of the folder, there are no files, or one of them is no
-            DICOM image.
+        ProfileError: if `to` or its review exists or is inside of the folder, there are no files, or one of them is not
+            a DICOM image.
     """
     beside = review_folder(to)
     for new in (to, beside):

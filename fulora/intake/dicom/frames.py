@@ -1,4 +1,4 @@
-"""The frames of a DICOM file: their positions and number by the pixel data.
+"""The frames of a DICOM file, located and counted in its pixel data.
 
 The header must agree with the data. Uncompressed pixel data must have exactly the length of the header: another length
 would be ambiguous. Compressed frames begin with markers, and are counted by them; the header's number must be the same,

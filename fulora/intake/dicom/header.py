@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pydicom import Dataset, dcmread
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filereader import read_partial
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
@@ -14,7 +14,7 @@ PIXELS = {0x7FE00008: "FloatPixelData", 0x7FE00009: "DoubleFloatPixelData", 0x7F
 UNDEFINED = 0xFFFFFFFF
 """Length of pixel data that consist of items (compressed frames)."""
 
-BROKEN = (InvalidDicomError, *DAMAGED_FILE_ERRORS)
+BROKEN = (BytesLengthException, InvalidDicomError, *DAMAGED_FILE_ERRORS)
 """Errors on DICOM files that are truncated or damaged."""
 
 

@@ -60,7 +60,7 @@ def _zip_members(archive: Path) -> Iterator[ArchiveMember]:
 
 
 def _tar_members(opener: Callable[[], Stream]) -> Iterator[ArchiveMember]:
-    """Yield members in order, in one pass: the list and the end of a tar are unknown before it was read through."""
+    """Yield members in one pass; a tar has no index, and only its last block shows that it is complete."""
     with opener() as stream:
         limited = _LimitedStream(stream)
         with tarfile.open(fileobj=limited, mode="r:") as opened:  # type: ignore[call-overload]

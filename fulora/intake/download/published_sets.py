@@ -148,7 +148,7 @@ def download(
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Keep other downloads out of a folder; one that cannot be written needs no lock, for nothing is put there."""
+    """Lock a folder against other downloads; a read-only folder needs no lock."""
     if not os.access(folder, os.W_OK):
         yield
         return

@@ -1,4 +1,4 @@
-"""One gray picture of any supported format."""
+"""Read a gray picture of any supported format."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Masks and images of a folder by their names: one rule for every command."""
+"""Distinguish masks from images, and pair them, by their names."""
 
 import re
 import unicodedata

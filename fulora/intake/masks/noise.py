@@ -62,7 +62,7 @@ def _crowded(values: set[int]) -> bool:
 
 
 def _has_area(where: Bool[np.ndarray, "h w"]) -> bool:
-    """Return whether anything remains after an erosion: edges vanish, structures stay."""
+    """Return whether an erosion leaves pixels, as it does of structures but not of edges."""
     return bool(ndimage.binary_erosion(where, np.ones((3, 3))).any())
 
 

@@ -45,7 +45,7 @@ def spacing_conflict(path: Path, mm_xy: tuple[float, float]) -> str:
 
 
 def shape_conflict(path: Path, scale_xy: tuple[float, float]) -> str:
-    """Describe a spacing of a mask's file whose aspect is not the one that angles assume; "" if they agree.
+    """Describe a spacing of a mask's file whose aspect differs from that used for angles; "" if they agree.
 
     Args:
         scale_xy: size of the original / of the mask in x and y.

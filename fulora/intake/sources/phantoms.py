@@ -39,7 +39,7 @@ class PhantomsConfig(SourceConfig):
 
     @field_validator("planes")
     @classmethod
-    def _can_be_drawn(cls, value: tuple[Plane, ...]) -> tuple[Plane, ...]:
+    def _check_planes(cls, value: tuple[Plane, ...]) -> tuple[Plane, ...]:
         unknown = [plane for plane in value if plane not in DRAWN]
         if unknown:
             raise ValueError(f"no phantom shows {unknown[0]!r}; there are {', '.join(DRAWN)}")

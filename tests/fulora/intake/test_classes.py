@@ -155,7 +155,7 @@ def test_a_check_tells_names_that_make_no_label_set(tmp_path: Path) -> None:
 def test_a_split_is_no_class(tmp_path: Path, name: str) -> None:
     folders(tmp_path / "own", [name, "liver"])
     with pytest.raises(
-        FolderError, match=rf"{name}: is named like a split, not like a class; .* folder: \.\.\./{name}"
+        FolderError, match=rf"{name}: is named like a split, not like a class: .* folder: \.\.\./{name}"
     ):
         names_of(tmp_path, OWN)
     with pytest.raises(FolderError, match="is named like a split"):

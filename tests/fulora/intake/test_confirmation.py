@@ -218,7 +218,7 @@ def forget_list(export: Path) -> str:
 def add_sheet(export: Path) -> str:
     sheets = review_folder(export) / "sheets"
     shutil.copy(sheets / "frames-0001.png", sheets / "frames-0099.png")
-    return r"frames-0099\.png: is no sheet of this export; remove it"
+    return r"frames-0099\.png: is not a sheet of this export; remove it"
 
 
 def link_folder(export: Path) -> str:

@@ -102,7 +102,7 @@ def test_text_goes_and_an_account_is_given(tmp_path: Path) -> None:
     assert [json.loads(line)["sheet"] for line in lines] == ["changed-0001.png"] * 4 + ["changed-0002.png"] * 2
     with Pil.open(tmp_path / "out" / "audit" / "changed-0001.png") as sheet:
         assert sheet.mode == "RGB"
-    assert audit.sites["own"].images == 6
+    assert audit.sites["own"]["images"] == 6
 
 
 def test_no_picture_is_shown_twice_and_the_unchanged_are_shown_too(tmp_path: Path) -> None:

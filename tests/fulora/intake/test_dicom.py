@@ -577,7 +577,7 @@ def with_syntax(syntax: UID) -> Dataset:
         (twisted(Rows=60_000, Columns=60_000), "60000 x 60000 is more than 64,000,000 pixels"),
         (twisted(Rows=100), "8,192 bytes of pixel data, but 12,800"),
         (lambda: palette(16, shared=True), "the palette: a 16-bit picture whose largest value is 255"),
-        (lambda: with_syntax(MPEG2MPML), r"transfer syntax MPEG2 .*1\.2\.840.* is not for images's; export it as JPEG"),
+        (lambda: with_syntax(MPEG2MPML), r"transfer syntax MPEG2 .*1\.2\.840.* is not for images; export it as JPEG"),
         (
             lambda: with_syntax(JPEGLosslessSV1),
             r'transfer syntax JPEG Lossless.*has no plugin here: pip install "fulora\[dicom\]"; .*gdcm',

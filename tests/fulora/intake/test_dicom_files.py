@@ -157,7 +157,7 @@ def test_dicom_without_preamble_is_an_error(tmp_path: Path, implicit: bool, meta
     [
         (
             without_pixels(UltrasoundImageStorage),
-            r"no pixels \(SOP class Ultrasound Image Storage\): not a picture, or",
+            r"no pixels \(SOP class Ultrasound Image Storage\): not an image, or",
         ),
         (without_pixels(EnhancedUSVolumeStorage), r"no pixels \(SOP class Enhanced US Volume Storage\)"),
         (without_pixels(PRIVATE, rows=True), rf"no pixels \(SOP class {PRIVATE}\)"),

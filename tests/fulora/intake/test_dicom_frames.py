@@ -217,7 +217,7 @@ def nothing_but_a_table() -> Dataset:
         (lambda: rle(4), "5 compressed frames, but NumberOfFrames is 4"),
         (lambda: rle(1), "5 compressed frames, but NumberOfFrames is 1"),
         (fewer_listed, "5 compressed frames, but its offset table lists 1"),
-        (lambda: cine([SPLIT[1]], 1), "its first frame does not begin as JPEG Baseline .*; replace or remove it"),
+        (lambda: cine([SPLIT[1]], 1), "its first frame does not begin like JPEG Baseline .*; replace or remove it"),
         (nothing_but_a_table, "its pixel data are empty"),
     ],
 )
@@ -272,7 +272,7 @@ def test_a_frame_can_be_had_as_it_is_stored(tmp_path: Path) -> None:
     ("data", "message"),
     [
         (said(dicom(), Rows=None), "no Rows, which is needed to decode the pixels"),
-        (said(dicom(), Columns=None), "no Columns; without it"),
+        (said(dicom(), Columns=None), "no Columns, which is needed"),
         (said(dicom(), SamplesPerPixel=None), "no SamplesPerPixel"),
         (said(dicom(), BitsAllocated=None), "no BitsAllocated"),
         (said(dicom(), PixelRepresentation=None), "no PixelRepresentation"),

@@ -564,7 +564,7 @@ def test_nothing_is_written_where_something_cannot_be_read(tmp_path: Path) -> No
     data = pydicom.dcmread(unnamed)
     del data.SOPInstanceUID
     data.save_as(unnamed)
-    with pytest.raises(ProfileError, match=r"unnamed: what is left of it is no valid DICOM file"):
+    with pytest.raises(ProfileError, match=r"unnamed: the de-identified copy is not a valid DICOM file"):
         write_deidentified(unnamed, tmp_path / "y", key=KEY, clean=nothing)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cut", "text", "unnamed"]
 

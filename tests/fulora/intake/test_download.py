@@ -398,7 +398,7 @@ def test_a_wrong_checksum(server: Server, to: Path) -> None:
 
 def test_a_file_of_another_size_is_refused_before_it_comes(server: Server, to: Path) -> None:
     server.files["big.bin"] = BODY + BODY
-    with pytest.raises(DownloadError, match=r"a file of 2,000,006 bytes, expected 1,000,003: not the published"):
+    with pytest.raises(DownloadError, match=r"file has 2,000,006 bytes, expected 1,000,003: not the published"):
         get(BIG, to, server)
     assert names(to) == []
 

@@ -126,7 +126,7 @@ def test_a_patient_is_found_by_a_pattern_or_said_to_be_unknown() -> None:
     [
         (None, False, r"set patient_pattern, such as Patient\(\\d\+\), or patients_unknown"),
         (PATIENT, True, "set patient_pattern"),
-        (r"Patient(\d+", False, "is no regular expression"),
+        (r"Patient(\d+", False, "is not a regular expression"),
         (r"Patient\d+", False, "has 0 groups; it needs one, the patient"),
         (r"(Patient)(\d+)", False, "has 2 groups; it needs one, the patient"),
     ],
@@ -199,8 +199,8 @@ def test_a_mask_that_fits_is_left_alone() -> None:
     [
         (BLOB[:, 1:], r"m\.png: the mask and its image are 15 x 12 and 16 x 12 pixels; they must have the same size"),
         (np.dstack([BLOB] * 3), "are 3 x 16 x 12 and 16 x 12 pixels"),
-        (BLOB * 3, "holds the values 0, 3; its classes are 0 to 2"),
-        (NOISE, r"holds the values \d+, \d+, \d+, \d+, \d+, \d+, \.\.\.; its classes are 0 to 2"),
+        (BLOB * 3, "the mask holds 0, 3; its classes are 0 to 2"),
+        (NOISE, r"the mask holds \d+, \d+, \d+, \d+, \d+, \d+, \.\.\.; its classes are 0 to 2"),
         (BLOB * 0, "the mask is empty; remove it"),
     ],
 )
@@ -416,7 +416,7 @@ def test_no_metadata_or_two_of_a_kind(tmp_path: Path) -> None:
         list(images_of(ImageFolderConfig(folder="."), tmp_path))
     write_rows(tmp_path / "train", ROW)
     (tmp_path / "train" / "metadata.csv").write_text("file_name\nx.png\n")
-    with pytest.raises(SourceError, match=r"train: both metadata\.jsonl and metadata\.csv; which one counts"):
+    with pytest.raises(SourceError, match=r"train: both metadata\.jsonl and metadata\.csv; which one is right"):
         list(images_of(ImageFolderConfig(folder="."), tmp_path))
 
 
@@ -464,7 +464,7 @@ def test_images_and_rows_without_each_other_and_twice(tmp_path: Path) -> None:
     told: list[str] = []
     assert [image.name for image in images_of(ImageFolderConfig(folder="."), tmp_path, told.append)] == ["x"]
     assert [message.replace(f"{tmp_path}/", "") for message in told] == [
-        "metadata.jsonl, line 2: x is a duplicate of line 2; which one is right is unknown",
+        "metadata.jsonl, line 2: x is a duplicate; which row is right is unknown",
         "metadata.jsonl, line 3: y.png: listed, but the file is not there",
         "z.png: is not on the list metadata.jsonl or metadata.csv",
     ]
@@ -522,11 +522,11 @@ def test_unknown_values_of_rows_are_as_empty_cells(
 def test_an_image_set_whose_patient_is_not_known(tmp_path: Path, missing: str) -> None:
     own_set(tmp_path)
     change_row(tmp_path, patient=missing, hc_mm=float("nan"))
-    with pytest.raises(SourceError, match=f"a real image needs a patient; '{missing}' says that it is not known"):
+    with pytest.raises(SourceError, match=f"a real image needs a patient; '{missing}' means that it is unknown"):
         list(images_of(ImageFolderConfig(folder="."), tmp_path))
     change_row(tmp_path, patient="010", hc_mm=missing)
     assert [image.hc_mm for image in images_of(ImageFolderConfig(folder="."), tmp_path)] == [None] * 3
-    with pytest.raises(SourceError, match=f"finds '{missing}', which is no patient"):
+    with pytest.raises(SourceError, match=f"finds '{missing}', which is not a patient"):
         patient_finder(r"P_([^_]+)_", False)(f"P_{missing}_1")
 
 
@@ -588,7 +588,7 @@ def change_row(folder: Path, **changes: object) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"split": "test"}, "its row says 'test', its folder 'train'"),
+        ({"split": "test"}, "split is 'test' in its row, but 'train' by its folder"),
         ({"hc_mm": -1}, "an invalid row of a fulora image set: hc_mm: .*a measure is positive"),
         ({"plane": "heart"}, "unknown class 'heart', of 1 images"),
         ({"patient": ""}, "an invalid row of a fulora image set: .*a real image needs a patient"),
@@ -723,7 +723,7 @@ def test_masks_are_not_taken_for_images(tmp_path: Path, suffix: str | None) -> N
     for name in ("P1.png", "P1_mask.png"):
         save(tmp_path / "brain" / name)
     message = (
-        "looks like the mask of P1; say mask_suffix=_mask" if suffix is None else "no file has the mask_suffix '_msk'"
+        "looks like the mask of P1; set mask_suffix=_mask" if suffix is None else "no file has the mask_suffix '_msk'"
     )
     with pytest.raises(SourceError, match=message):
         list(

@@ -335,7 +335,7 @@ CASES = [
     Case("dicom", classes, bad("brain/p3.dcm", bytes(128) + b"DICM"), r"p3\.dcm: unsupported kind of file"),
     Case("no ending", classes, bad("brain/p3", PNG), r"brain/p3: unsupported kind of file"),
     Case("archive", classes, bad("brain/all.zip", b"PK\x05\x06" + bytes(18)), r"all\.zip: unsupported kind of file"),
-    Case("synthetic", classes, marked, r"p3\.png: says that it is synthetic"),
+    Case("synthetic", classes, marked, r"p3\.png: is marked as synthetic"),
     # names and places
     Case(
         "folder named like a picture",
@@ -427,7 +427,7 @@ CASES = [
         "row twice",
         rows,
         line("metadata.jsonl", '{"file_name": "p1.png", "plane": "brain", "patient": "1"}'),
-        "p1 stands",
+        "p1 is a duplicate",
     ),
     Case("row cut off", rows, line("metadata.jsonl", '{"file_name": "p3'), "line 3: .* is no JSON"),
     Case("row nested too deep", rows, line("metadata.jsonl", '{"a":' * 10_000), "line 3: .* is no JSON"),
@@ -454,7 +454,7 @@ CASES = [
         lambda f: (outside(f), line("list.csv", "3,Fetal brain,1,../outside,p9")(f)),
         "leads out of",
     ),
-    Case("african row twice", african, line("list.csv", "1,Fetal brain,1,Ghana,p1"), "line 4: p1 stands twice"),
+    Case("african row twice", african, line("list.csv", "1,Fetal brain,1,Ghana,p1"), "line 4: p1 is a duplicate"),
     Case("african plane", african, line("list.csv", "3,Fetal heart,1,Ghana,p3"), "p3: unknown plane 'Fetal heart'"),
     Case("african patient", african, line("list.csv", ",Fetal brain,1,Ghana,p3"), "p3: Patient_num is ''"),
     Case(
@@ -483,7 +483,7 @@ CASES = [
     Case("head that leads out", heads, line(LIST, "../../outside/p9.png,0.1,170"), "leads out of"),
     # MetaImages
     Case("mha truncated", views, view(local(NOISE.tobytes()[:-1])), r"00003\.mha: .*767 bytes for \(24, 32\) pixels"),
-    Case("mha 16 bit", views, view(NOISE.astype(np.uint16)), r"00003\.mha: expected 8-bit pixels .*found MET_USHORT"),
+    Case("mha 16 bit", views, view(NOISE.astype(np.uint16)), r"00003\.mha: expected 8-bit pixels .*not MET_USHORT"),
     Case(
         "mha of colours", views, view(np.stack([NOISE, 255 - NOISE, NOISE])), r"00003\.mha: expected one gray picture"
     ),
@@ -493,7 +493,7 @@ CASES = [
     Case("label of another size", views, view(label=HEAD[1:]), r"label_mha/00003\.mha: .* 32 x 23 and 32 x 24 pixels"),
     Case("label of other classes", views, view(label=HEAD * 3), r"label_mha/00003\.mha: .*its classes are 0 to 2"),
     Case("label empty", views, view(label=HEAD * 0), r"label_mha/00003\.mha: the mask is empty"),
-    Case("label missing", views, view(label=None), r"label_mha/00003\.mha is not there"),
+    Case("label missing", views, view(label=None), r"label_mha/00003\.mha: file not found"),
     Case(
         "view missing", views, lambda f: mha(f / "label_mha" / "00003.mha", HEAD), "00003.mha: a label without an image"
     ),

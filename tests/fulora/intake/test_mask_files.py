@@ -121,7 +121,7 @@ def test_a_case_is_the_name_less_what_says_mask(name: str, case: str) -> None:
 
 
 def test_a_folder_without_masks_is_named(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match=r"no masks; supported:  \.png"):
+    with pytest.raises(SourceError, match=r"no masks; supported: \.png"):
         m.find_masks(tmp_path)
     with pytest.raises(SourceError, match="no such folder"):
         m.find_masks(tmp_path / "absent")
@@ -218,7 +218,7 @@ def test_a_list_of_pixel_sizes(tmp_path: Path) -> None:
     ("text", "said"),
     [
         ("filename,size\na.png,1\n", "missing columns: pixel_size_mm or pixel size.mm.; its columns: filename, size"),
-        ("filename,pixel size(mm)\na.png,0.1\na_Mask.png,0.1\n", "a stands twice"),
+        ("filename,pixel size(mm)\na.png,0.1\na_Mask.png,0.1\n", "a is a duplicate"),
         ("filename,pixel size(mm)\na.png,0\n", "a.png: pixel_size_mm is 0; it must be from 0.005 to 2"),
         ("filename,pixel size(mm),width,height\na.png,0.1,800,\n", "only one of width and height"),
         ("filename,pixel size(mm),width,height\na.png,0.1,x,540\n", "a.png: width is 'x'; it must be a whole number"),

@@ -91,7 +91,7 @@ def test_pictures_and_masks_of_a_folder_are_told_apart(tmp_path: Path) -> None:
 
 def test_pictures_beside_masks_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     find_masks(make(tmp_path, "a.png", "a_Mask.png", "b.png"))
-    assert "1 files are named like masks; 2 others are images, such as a.png" in capsys.readouterr().err
+    assert "1 files are named like masks; the 2 others are images, such as a.png" in capsys.readouterr().err
 
 
 def test_an_assessed_folder_holds_no_masks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

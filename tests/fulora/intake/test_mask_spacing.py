@@ -39,7 +39,7 @@ def test_whole_numbers_of_any_type_are_read_from_metaimages(tmp_path: Path, kind
     labels = np.minimum(LABELS, 2).astype(kind) if kind is np.int8 else LABELS.astype(kind)
     path = write(tmp_path / "a.mha", labels, compress=compress)
     np.testing.assert_array_equal(read_stored(path).values, labels.astype(np.uint8))
-    with pytest.raises(SourceError, match=r"expected 8-bit pixels \(MET_UCHAR\), found MET_\w+; save it as 8 bit"):
+    with pytest.raises(SourceError, match=r"expected 8-bit pixels \(MET_UCHAR\), not MET_\w+; save it as 8 bit"):
         read_mha(path)
 
 
@@ -68,7 +68,7 @@ def test_other_numbers_are_refused(tmp_path: Path, values: np.ndarray, said: str
 def test_other_types_are_named(tmp_path: Path) -> None:
     path = tmp_path / "a.mha"
     path.write_bytes(b"NDims = 2\nDimSize = 30 20\nElementType = MET_STRING\nElementDataFile = LOCAL\n")
-    with pytest.raises(SourceError, match=r"expected plain numbers \(MET_UCHAR, .*found MET_STRING; save it as 8 bit"):
+    with pytest.raises(SourceError, match=r"expected plain numbers \(MET_UCHAR, .*not MET_STRING; save it as 8 bit"):
         read_mha_mask(path)
 
 

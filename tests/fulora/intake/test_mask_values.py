@@ -342,4 +342,4 @@ def test_a_source_prints_its_mapping_once(tmp_path: Path, capsys: pytest.Capture
     path = save(tmp_path / "a.png", HEAD * 255)
     for _ in range(2):
         mask_values.source_mask_values(tmp_path, [path])
-    assert capsys.readouterr().err.count("255 = class 1 (black and one other)") == 1
+    assert capsys.readouterr().err.count("255 = class 1 (black and one shade)") == 1

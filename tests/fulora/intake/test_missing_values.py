@@ -81,9 +81,10 @@ def test_a_pixel_size_or_reference_of_heads(tmp_path: Path, missing: str) -> Non
     told: list[str] = []
     (image,) = Hc18Config().read(SourceInputs(tmp_path), told.append)
     assert (image.patient, image.pixel_size_mm, image.hc_mm) == ("010", 0.1, 170.5)
-    assert told == [
-        "011_HC.png: pixel size(mm) is ''; it must be a number, such as 0.25",
-        "012_HC.png: head circumference (mm) is ''; it must be a number, such as 0.25",
+    path = tmp_path / "training_set_pixel_size_and_HC.csv"
+    assert [line.removeprefix(f"{path}, ") for line in told] == [
+        "line 3: 011_HC.png: pixel size(mm) is ''; it must be a number, such as 0.25",
+        "line 4: 012_HC.png: head circumference (mm) is ''; it must be a number, such as 0.25",
     ]
 
 

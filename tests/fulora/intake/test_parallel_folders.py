@@ -110,7 +110,7 @@ def test_sizes_and_references_come_from_a_list(own: Path) -> None:
     images = read(own, told, pixel_sizes="sizes.csv")
     assert [(image.pixel_size_mm, image.hc_mm) for image in images] == [(0.2, 170.0), (0.3, None), (None, None)]
     assert [type(message) for message in told] == [NoPixelSize]
-    assert "P2_a.png: sizes.csv no pixel size in" in told[0]
+    assert "P2_a.png: no pixel size in sizes.csv" in told[0]
     (own / "sizes.csv").write_text("filename,pixel size(mm),width,height\nP1_a.png,0.2,30,20\nP1_b.png,0.3,60,40\n")
     one, other, _ = read(own, told, pixel_sizes="sizes.csv")
     one.load()

@@ -15,7 +15,7 @@ from fulora.intake.patient_pattern import patient_finder
 from fulora.intake.raw_image import FolderError, SourceError
 from fulora.intake.source_config import SourceInputs
 
-WHOLE = r"takes '.*brain.*' of '.*' for the patient, which (holds|is) the name of a folder"
+WHOLE = r"takes '.*brain.*' of '.*' for the patient, which (contains|is) the name of a folder"
 
 
 def pictures(folder: Path, names: list[str]) -> Path:

@@ -53,7 +53,7 @@ def test_other_columns_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[st
 def test_a_missing_pixel_size_leaves_its_row_out(tmp_path: Path) -> None:
     path = saved(tmp_path, "filename,pixel size(mm)\na.png,NA\nb.png,0.2\n")
     assert read_pixel_sizes(path) == {"b": PixelSize(0.2)}
-    with pytest.raises(SourceError, match="a stands twice"):
+    with pytest.raises(SourceError, match="a is a duplicate"):
         read_pixel_sizes(saved(tmp_path, "filename,pixel size(mm)\na.png,NA\na.png,0.2\n"))
 
 
@@ -65,6 +65,6 @@ def test_another_aspect_ratio(shape: tuple[int, int], reshaped: bool) -> None:
 
 def test_exchanged_width_and_height() -> None:
     with pytest.raises(
-        SourceError, match=r"\(800, 1040\), the mask has \(520, 400\): width and height seem to be exch"
+        SourceError, match=r"\(800, 1040\) in the list and \(520, 400\) in the mask: width and height seem to be exch"
     ):
         PixelSize(0.2, (800, 1040)).reshaped((400, 520))

@@ -122,7 +122,7 @@ def test_fetal_planes_db_from_its_spreadsheet(fetal: Path) -> None:
     (fetal / "FETAL_PLANES_DB_data.csv").unlink()
     assert [(facts(image), image.published) for image in FetalPlanesConfig().read(SourceInputs(fetal))] == expected
     (fetal / "FETAL_PLANES_DB_data.xlsx").unlink()
-    with pytest.raises(SourceError, match=r"neither FETAL_PLANES_DB_data\.xlsx nor FETAL_PLANES_DB_data\.csv is there"):
+    with pytest.raises(SourceError, match=r"neither FETAL_PLANES_DB_data\.xlsx nor FETAL_PLANES_DB_data\.csv exists"):
         list(FetalPlanesConfig().read(SourceInputs(fetal)))
 
 
@@ -146,7 +146,7 @@ def test_fetal_planes_by_a_list_of_fu_loras(fetal: Path) -> None:
         ("Patient00001_Plane2_1_of_1;1;Fetal heart;;;;1", "unknown plane 'Fetal heart'; known: Fetal abdomen"),
         ("Patient00001_Plane2_1_of_1;1;Fetal abdomen;;;;2", "Train is '2'; it is 1 .training half. or 0 .test half."),
         ("Patient00001_Plane2_1_of_1;1;Fetal abdomen;;;;", "Train is ''"),
-        ("Patient01792_Plane3_1_of_2;1792;Fetal brain;;;;0", "line 4: .*Patient01792_Plane3_1_of_2 stands twice"),
+        ("Patient01792_Plane3_1_of_2;1792;Fetal brain;;;;0", "line 4: .*Patient01792_Plane3_1_of_2 is a duplicate"),
         ("p1;1;Fetal brain;;;;0", "p1: expected a name such as Patient00188_Plane3_3_of_3; it holds the patient"),
     ],
 )
@@ -427,7 +427,7 @@ def test_no_list_a_wrong_one_or_none_of_its_images(hc18: Path) -> None:
     with pytest.raises(SourceError, match="none of the 1 listed images exists"):
         list(Hc18Config().read(SourceInputs(hc18)))
     (hc18 / LIST).write_text(HEADER.replace("pixel size(mm)", "spacing") + "010_HC.png,0.1,170\n")
-    with pytest.raises(SourceError, match=r"missing columns: pixel size\(mm\); found: filename, spacing"):
+    with pytest.raises(SourceError, match=r"missing columns: pixel size\(mm\); its columns: filename, spacing"):
         list(Hc18Config().read(SourceInputs(hc18)))
     (hc18 / LIST).unlink()
     with pytest.raises(SourceError, match=r"file not found; it belongs to HC18"):
@@ -471,7 +471,7 @@ def test_a_label_without_a_view(psfhs: Path) -> None:
     told: list[str] = []
     assert len(list(PsfhsConfig(block=20).read(SourceInputs(psfhs), told.append))) == 3
     assert [message.rpartition("/label_mha/")[2] for message in told] == [
-        "03740.mha: a label without an image; image_mha/03740.mha is not there"
+        "03740.mha: a label without an image; image_mha/03740.mha does not exist"
     ]
 
 
@@ -502,7 +502,7 @@ def test_an_mha_of_one_channel(psfhs: Path) -> None:
 
 def test_a_view_without_a_label_and_a_folder_without_views(psfhs: Path) -> None:
     (psfhs / "label_mha" / "03740.mha").unlink()
-    with pytest.raises(SourceError, match=r"03740\.mha file not found, but there is an image 03740\.mha"):
+    with pytest.raises(SourceError, match=r"03740\.mha: file not found, but there is an image 03740\.mha"):
         list(PsfhsConfig(block=20).read(SourceInputs(psfhs)))
     with pytest.raises(SourceError, match=r"image_mha: no \.mha images; expected PSFHS"):
         list(PsfhsConfig(block=20).read(SourceInputs(psfhs / "nothing")))
@@ -514,7 +514,7 @@ def test_an_mha_that_cannot_be_read(psfhs: Path) -> None:
     with pytest.raises(SourceError, match=r"03739\.mha: cannot be read as an image \(no MetaImage header\); replace"):
         read_mha(path)
     save_mha(path, NOISE.astype(np.int16))
-    with pytest.raises(SourceError, match=r"03739\.mha: expected 8-bit pixels \(MET_UCHAR\), found MET_SHORT"):
+    with pytest.raises(SourceError, match=r"03739\.mha: expected 8-bit pixels \(MET_UCHAR\), not MET_SHORT"):
         read_mha(path)
     with pytest.raises(SourceError, match=r"gone\.mha: cannot be read as an image \(No such file"):
         read_mha(path.with_name("gone.mha"))

@@ -78,7 +78,7 @@ def test_a_patient_in_two_splits_is_a_leak(tmp_path: Path) -> None:
     [
         ("holdout", "", "split is 'holdout'; it must be one of train, validation, valid, val, test, or empty"),
         ("1", "", "split is '1'; it must be one of train"),
-        ("test", "train", "its row says 'test', its folder 'train'"),
+        ("test", "train", "split is 'test' in its row, but 'train' by its folder"),
     ],
 )
 def test_a_split_that_cannot_be_obeyed(tmp_path: Path, word: str, where: str, message: str) -> None:
