@@ -1,21 +1,23 @@
 """Memory does not grow with the number of images: peaks of a process that generates large pictures, few and many."""
 
 import multiprocessing
+from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
+from unittest import mock
 
 import generation_run
 import numpy as np
 import pytest
 
 from fulora import progress
-from fulora.diffusion.sampling.image_generator import GeneratedImage, ImageGenerator
+from fulora.diffusion.sampling.image_generator import GeneratedImage, ImageGenerator, ImageRequest
 
 SETTINGS = {"planes": ("brain",), "image_size_px": 512, "colour": "rgb", "batch_size": 4, "shard_batches": 3}
 FEW, MANY = 12, 60
 
 
-def noise(self: object, requests: list[generation_run.generator.ImageRequest]) -> list[GeneratedImage]:
+def noise(self: ImageGenerator, requests: Sequence[ImageRequest]) -> list[GeneratedImage]:
     seeds = [[request.index, request.attempt] for request in requests]
     pixels = [np.random.default_rng(seed).integers(0, 256, (512, 512, 3), np.uint8) for seed in seeds]
     return [
@@ -26,11 +28,11 @@ def noise(self: object, requests: list[generation_run.generator.ImageRequest]) -
 def report_peaks(backbone: Path, folder: Path, peaks: Connection) -> None:
     """Generate few images twice, because the first set loads code too, then many; send the peak in kB after each."""
     progress.show(False)
-    ImageGenerator.generate = noise  # type: ignore[assignment,method-assign]
-    for name, count in (("first", FEW), ("few", FEW), ("many", MANY)):
-        generation_run.drawn(backbone, folder / name, per_class=count, **SETTINGS)
-        lines = Path("/proc/self/status").read_text().splitlines()
-        peaks.send(int(next(line for line in lines if line.startswith("VmHWM")).split()[1]))
+    with mock.patch.object(ImageGenerator, "generate", noise):
+        for name, count in (("first", FEW), ("few", FEW), ("many", MANY)):
+            generation_run.drawn(backbone, folder / name, per_class=count, **SETTINGS)
+            lines = Path("/proc/self/status").read_text().splitlines()
+            peaks.send(int(next(line for line in lines if line.startswith("VmHWM")).split()[1]))
 
 
 @pytest.mark.slow
