@@ -16,7 +16,7 @@ def find_identical_captions(pipe: Pipeline, captions: Mapping[Plane, Collection[
     Raises:
         BackboneError: if a caption is too long.
     """
-    tokenizers = [pipe.components[name] for name in ("tokenizer", "tokenizer_2") if name in pipe.components]
+    tokenizers = [part for name in ("tokenizer", "tokenizer_2") if (part := getattr(pipe, name, None)) is not None]
     groups: dict[frozenset[tuple[int, ...]], list[Plane]] = defaultdict(list)
     for plane, texts in captions.items():
         ids = torch.cat([token_ids(tokenizer, sorted(texts)) for tokenizer in tokenizers], dim=1)

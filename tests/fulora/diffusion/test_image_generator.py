@@ -401,7 +401,7 @@ def test_pictures_are_drawn_over_the_training_images_of_their_plane_in_turn(tmp_
 def test_a_start_image_is_fitted_and_encoded_each_by_itself(tmp_path: Path, backbone: Path) -> None:
     images = start_set(tmp_path / "set")
     generator = with_start_images(generator_of(backbone, planes=("brain",), image_size_px=(32, 48)), images.path)
-    latents = generator._encoded(BRAINS[:3])
+    latents = generator._start_latents(BRAINS[:3])
     assert latents is not None
     assert latents.shape == (3, 4, 12, 8)
     pixels = images.pixels(next(row for row in images.rows("train") if row.image_id == "b2"))

@@ -104,7 +104,7 @@ def test_disk_is_what_is_then_written(
     tmp_path: Path, backbone: Path, examples: Examples, memory: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("fulora.diffusion.training.train.remove_checkpoint", lambda out: None)
-    cfg = changed(rank=64, keep="best", ema_decay=0.9, validate_every=4, steps=4, checkpoint_every=2)
+    cfg = changed(rank=64, keep="best", ema_decay=0.9, validate_every=2, steps=4, checkpoint_every=2)
     few = Examples(examples.pictures[:2], examples.captions[:2])
     disk = plan_training(cfg, load_backbone(backbone), TrainingImages(few, validation=few)).disk
     fit(tmp_path, cfg, load_backbone(backbone), few, validation=few)
