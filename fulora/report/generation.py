@@ -67,10 +67,10 @@ def _blank_image_table(synthetic: Mapping[str, ImageSet]) -> list[Table]:
             rows.append((name, str(counts.images), str(counts.drawn), rejected))
             alike += [f" {name}: {', '.join(group)} look the same to the backbone." for group in counts.alike]
     caption = "Blank images, and images like another one, were generated again with the next seed."
+    if not rows:
+        return []
     header = ("Set", "Images", "Generated", "Rejected")
-    return (
-        [Table("Blank-image check of synthetic images", caption + "".join(alike), header, tuple(rows))] if rows else []
-    )
+    return [Table("Blank-image check of synthetic images", caption + "".join(alike), header, tuple(rows))]
 
 
 def _overview(real: ImageSet, synthetic: Mapping[str, ImageSet]) -> Figure:
