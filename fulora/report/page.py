@@ -65,7 +65,7 @@ class Section:
 
 @dataclass(frozen=True)
 class ProvenanceRow:
-    """A stage that the report rests on. `inputs` maps the name of each input to its fingerprint."""
+    """A stage whose results the report shows. `inputs` maps the name of each input to its fingerprint."""
 
     stage: str
     label: str
@@ -124,7 +124,7 @@ def write_report(
 
 
 def slug(title: str) -> str:
-    """A title as a file name or an anchor: `Accuracy by site` becomes `accuracy-by-site`."""
+    """Convert a title to a file name or an anchor: `Accuracy by site` becomes `accuracy-by-site`."""
     return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
 
 
