@@ -141,7 +141,6 @@ def _read_yaml(path: Path, shipped: Mapping[str, Path], seen: tuple[Path, ...]) 
 
 
 def _text(path: Path) -> str:
-    """The text of a regular file, unless it is too large for a config."""
     if not path.is_file() and path.exists():
         raise ConfigError(f"{path}: cannot be read (not a file)")
     if path.stat().st_size > 4 * MAX_CHARACTERS:

@@ -126,7 +126,6 @@ class Ray:
 
 
 def _is_finished(result: Any) -> bool:
-    """Whether a task has ended, or ends within `POLL_S`."""
     import ray
 
     with _sigterm_after():

@@ -220,7 +220,6 @@ def _input_versions(step: Step) -> dict[str, str]:
 
 
 def _is_up_to_date(step: Step) -> bool:
-    """Whether the artifact has been made from the same inputs, perhaps by another process."""
     folder = step.artifact.path
     is_complete = (folder / RECORD).is_file() and (folder / LIST).is_file()
     return is_complete and read_record(folder)["inputs"] == _input_versions(step)

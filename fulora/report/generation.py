@@ -74,7 +74,6 @@ def _blank_image_table(synthetic: Mapping[str, ImageSet]) -> list[Table]:
 
 
 def _overview(real: ImageSet, synthetic: Mapping[str, ImageSet]) -> Figure:
-    """Two images of each class (one of each of many): the study population, and each synthetic set."""
     sets, present = {"study population": real, **synthetic}, {row.plane for row in real.rows()}
     classes = [name for name in real.label_set().names if name in present]
     each = 2 if len(classes) <= MANY else 1

@@ -221,6 +221,5 @@ def _csv_uri(table: Table) -> str:
 
 
 def _size(png: bytes) -> tuple[int, int]:
-    """Width and height of a PNG on the page, in page pixels."""
     with Pil.open(io.BytesIO(png)) as image:
         return image.width // PIXELS_PER_PAGE_PIXEL, image.height // PIXELS_PER_PAGE_PIXEL

@@ -139,7 +139,6 @@ def _by_score(scores: Sequence[Score], marks: Mapping[str, str]) -> Cells:
 
 
 def _without_idle_group(scores: Sequence[Score], cells: Cells) -> Cells:
-    """Without the column of groups where the only group is everything."""
     header, rows = cells
     if {score.group for score in scores} != {ALL_IMAGES}:
         return cells
