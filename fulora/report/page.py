@@ -194,17 +194,13 @@ def _environment(words: Mapping[str, str]) -> jinja2.Environment:
         "md": escaped_markdown,
         "alt": partial(escaped_markdown, brackets=True),
         "markdown_table": to_markdown,
-        "json": _json,
+        "json": partial(json.dumps, indent=2, ensure_ascii=False),
         "cell": _cell,
         "png_uri": _png_uri,
         "csv_uri": _csv_uri,
         "size": _size,
     }
     return environment
-
-
-def _json(config: Json) -> str:
-    return json.dumps(config, indent=2, ensure_ascii=False)
 
 
 def _cell(text: str) -> Markup | str:

@@ -60,7 +60,7 @@ def _missing(measured: MeasuredValues) -> Values:
 
 OVERLAP_QUANTILES: Mapping[Statistic, float] = {"median": 50.0, "percentile 5": 5.0}
 DISTANCE_QUANTILES: Mapping[Statistic, float] = {"median": 50.0, "percentile 95": 95.0}
-ERROR_TAIL: Mapping[Statistic, float] = {"percentile 95": 95.0}
+P95: Mapping[Statistic, float] = {"percentile 95": 95.0}
 
 
 @dataclass(frozen=True)
@@ -101,21 +101,12 @@ METRICS = (
     MaskMetric("NSD", "nsd", _as_measured),
     MaskMetric("challenge S", "psfhs_s", _as_measured, compared=True, shown=True),
     MaskMetric(
-        "circumference absolute difference",
-        "hc",
-        _error,
-        "biometry",
-        "lower",
-        quantiles=ERROR_TAIL,
-        compared=True,
-        shown=True,
+        "circumference absolute difference", "hc", _error, "biometry", "lower", quantiles=P95, compared=True, shown=True
     ),
     MaskMetric("circumference difference", "hc", _difference, "biometry", "", shown=True),
     MaskMetric("circumference failures", "hc", _missing, "biometry", "lower", "1", span=RIGHT_OR_WRONG, shown=True),
     MaskMetric("circumference relative difference", "hc", _relative_error, "biometry", "lower", "1", computed=False),
-    MaskMetric(
-        "AoP absolute difference", "aop", _error, "biometry", "lower", quantiles=ERROR_TAIL, compared=True, shown=True
-    ),
+    MaskMetric("AoP absolute difference", "aop", _error, "biometry", "lower", quantiles=P95, compared=True, shown=True),
     MaskMetric("AoP difference", "aop", _difference, "biometry", "", shown=True),
     MaskMetric("AoP failures", "aop", _missing, "biometry", "lower", "1", span=RIGHT_OR_WRONG, shown=True),
 )
