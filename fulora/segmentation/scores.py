@@ -256,13 +256,8 @@ def _difference(arm: MaskArm, other: MaskArm, metric: MaskMetric, unit: str, con
         seed=config.seed,
         level=config.level,
     )
-    over_patients = sign_flip_test(
-        second.values[:, known].mean(axis=0),
-        first.values[:, known].mean(axis=0),
-        patients,
-        draws=config.permutations,
-        seed=config.seed,
-    )
+    after, before = (column.values[:, known].mean(axis=0) for column in (first, second))
+    over_patients = sign_flip_test(before, after, patients, draws=config.permutations, seed=config.seed)
     over_seeds = seeds_test(gains.mean(axis=1).tolist())
     return _score(arm, first, "mean", interval, select_mask_metrics(config.metrics)).changed(
         baseline=other.name,
