@@ -35,7 +35,6 @@ class ConfigError(ValueError):
 LARGEST = {"_px": 16_384, "rank": 4_096, "batch_size": 65_536, "seed": 2**64 - 1, "": 10**9}
 """The largest integer of a field, by the end of its name; a larger one needs too much memory or time."""
 
-
 LARGEST_REAL = 1e15
 """The largest absolute value of a float: results of larger ones overflow, or are lost in rounding."""
 
@@ -53,9 +52,8 @@ class Config(BaseModel):
     @model_validator(mode="after")
     def _check_limits(self) -> Self:
         for name, value in self.__dict__.items():
-            if (
-                type(value) is int and value > LARGEST["rank"]
-            ):  # the smallest limit, tested first for speed: rows of image sets are configs too
+            # the smallest limit is tested first for speed: rows of image sets are configs too
+            if type(value) is int and value > LARGEST["rank"]:
                 largest = next(number for end, number in LARGEST.items() if name.endswith(end))
                 if value > largest:
                     raise ValueError(f"{name} is {value}; the largest possible is {largest:,}")
@@ -143,7 +141,6 @@ def _read_yaml(path: Path, shipped: Mapping[str, Path], seen: tuple[Path, ...]) 
 
 
 def _text(path: Path) -> str:
-    """The text of a regular file, unless it is too large for a config."""
     if not path.is_file() and path.exists():
         raise ConfigError(f"{path}: cannot be read (not a file)")
     if path.stat().st_size > 4 * MAX_CHARACTERS:

@@ -38,15 +38,12 @@ class Engine(Protocol):
     @property
     def is_local(self) -> bool:
         """Whether items run in this process."""
-        ...
 
     def map(self, function: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
         """Yield `function` of each item, in the order of the items."""
-        ...
 
     def map_with_cache(self, function: Callable[[ProcessCache, T], R], items: Sequence[T]) -> Iterator[R]:
         """`function` of the cache of the process that it runs in, and of each item."""
-        ...
 
 
 class InProcess:

@@ -140,7 +140,7 @@ def differences(folder: Path, *, thorough: bool = False) -> list[Difference]:
     listed, present = read_list(folder), _files(folder)
     wrong = [Difference(name, "missing") for name in listed if name not in present and not _is_sheet(name)]
     new = [name for name in present if name not in listed and not _is_sheet(name)]
-    wrong += [Difference(name, "added") for name in new if thorough or _is_optional_file(name)]
+    wrong += [Difference(name, "added") for name in new if thorough or name.rpartition("/")[2] in OPTIONAL_FILES]
     suspects = [n for n, entry in listed.items() if n in present and (thorough or not _matches(entry, present[n]))]
     same_size = [name for name in suspects if present[name].st_size == listed[name].size]
     hashes = dict(zip(same_size, threaded(lambda name: file_digest(folder / name), same_size), strict=True))
@@ -270,8 +270,3 @@ def _matches(entry: Entry, now: os.stat_result) -> bool:
 
 def _is_sheet(name: str) -> bool:
     return name.startswith(f"{SHEETS}/")
-
-
-def _is_optional_file(name: str) -> bool:
-    """Whether a file would be read if it were added: a `provenance.json`, a `metadata.jsonl` of another split."""
-    return name.rpartition("/")[2] in OPTIONAL_FILES

@@ -17,7 +17,6 @@ MAX_VALUES = 50_000
 MAX_WHOLE = 2**64
 """The absolute value of an integer is smaller than this."""
 
-
 NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 _ANOTHER_BASE = re.compile(r"[-+]?0[0-9_]+|.*:.*")
 """Numbers to base 8 by a leading zero, and to base 60."""

@@ -63,14 +63,9 @@ class Ray:
             raise RayMissingError("--engine ray needs Ray: pip install 'fulora[ray]'") from error
         if not ray.is_initialized():
             _refuse_unreachable(os.environ.get("RAY_ADDRESS", ""))
-            policy = {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE")}
+            workers = {"env_vars": {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE")}}
             with _sigterm_after():
-                ray.init(
-                    log_to_driver=False,
-                    include_dashboard=False,
-                    logging_level="ERROR",
-                    runtime_env={"env_vars": policy},
-                )
+                ray.init(log_to_driver=False, include_dashboard=False, logging_level="ERROR", runtime_env=workers)
         self.cpus, self.gpus = cpus, gpus
         self._task = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=RETRIES)(_task(ProcessCache()))
 
@@ -126,7 +121,6 @@ class Ray:
 
 
 def _is_finished(result: Any) -> bool:
-    """Whether a task has ended, or ends within `POLL_S`."""
     import ray
 
     with _sigterm_after():

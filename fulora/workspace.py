@@ -114,7 +114,8 @@ class Workspace:
         fingerprint = call.fingerprint()
         folder = self.root / f"{call.stage.name}-{fingerprint}"
         state, note = self._state(call, folder)
-        return Step(call, key, _label(key, call), call.stage.returns(folder, fingerprint), state, note)
+        label = call.stage.name if key == call.stage.name else f"{call.stage.name} ({key})"
+        return Step(call, key, label, call.stage.returns(folder, fingerprint), state, note)
 
     def _state(self, call: Call[Any], folder: Path) -> tuple[State, str]:
         if not (folder / RECORD).is_file():
@@ -158,10 +159,6 @@ def _refuse_damaged(steps: Iterable[Step]) -> None:
     damaged = [step.note for step in steps if step.state == "damaged"]
     if damaged:
         raise DamagedArtifactError("\n".join(damaged))
-
-
-def _label(key: object, call: Call[Any]) -> str:
-    return call.stage.name if key == call.stage.name else f"{call.stage.name} ({key})"
 
 
 def artifact_name(folder: Path) -> str:
@@ -220,7 +217,6 @@ def _input_versions(step: Step) -> dict[str, str]:
 
 
 def _is_up_to_date(step: Step) -> bool:
-    """Whether the artifact has been made from the same inputs, perhaps by another process."""
     folder = step.artifact.path
     is_complete = (folder / RECORD).is_file() and (folder / LIST).is_file()
     return is_complete and read_record(folder)["inputs"] == _input_versions(step)
@@ -233,7 +229,8 @@ def _part_names(step: Step) -> Sequence[str]:
 
 def _begin(step: Step, work: Path) -> None:
     """Make an empty scratch folder, or keep the one that was begun with the same inputs if the stage resumes."""
-    inputs, begun_with = json.dumps(_input_versions(step)), _inputs_file(step.artifact.path)
+    inputs = json.dumps(_input_versions(step))
+    begun_with = step.artifact.path.parent / ".locks" / step.artifact.path.name
     same = begun_with.is_file() and begun_with.read_text(encoding="utf-8") == inputs
     if work.exists() and not (step.call.stage.resumes and same):
         shutil.rmtree(work)
@@ -265,11 +262,6 @@ def _finish(step: Step, work: Path, seconds: float) -> None:
     for path in work.rglob("*"):
         if path.is_file():
             sync(path)
-
-
-def _inputs_file(folder: Path) -> Path:
-    """The file that remembers with which inputs the scratch folder of an artifact was begun."""
-    return folder.parent / ".locks" / folder.name
 
 
 def _lock_file(folder: Path) -> Path:

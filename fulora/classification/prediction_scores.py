@@ -102,7 +102,6 @@ def _class_numbers(table: PredictionFile, averaged: Sequence[str]) -> list[int]:
 
 
 def _prior(names: Sequence[str], target: ClassShares | None, training: ClassShares | None) -> Prior | None:
-    """The priors of the classes; None for the prior of the training."""
     if target is None:
         return None
     if training is None:
@@ -127,7 +126,6 @@ def _shares(option: str, given: ClassShares, names: Sequence[str]) -> Float[np.n
 def _scores(
     table: PredictionFile, labels: Sequence[int], prior: Prior | None, sampling: Sampling, metrics: MetricSelection
 ) -> list[ScoreRow]:
-    """The scores of the file, also by machine, and without images that are also listed under another patient."""
     answers = table.answers
     rows = scorecard(answers, labels, prior, sampling, metrics)
     inside = np.isin(answers.true, labels)

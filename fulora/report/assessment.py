@@ -44,17 +44,11 @@ def write_assessment_report(
 
 def assessment_sections(part: AssessmentPart) -> list[Section]:
     """Return a section for each assessed set."""
-    stems = file_stems(part.assessments)
-    return [
-        assessment_section(
-            name,
-            read_sets(part.synthetic[name], part.trained_on[name], part.held_out),
-            read_findings(assessment.path),
-            assessment.rows(),
-            stems[name],
-        )
-        for name, assessment in part.assessments.items()
-    ]
+    sections, stems = [], file_stems(part.assessments)
+    for name, item in part.assessments.items():
+        sets = read_sets(part.synthetic[name], part.trained_on[name], part.held_out)
+        sections.append(assessment_section(name, sets, read_findings(item.path), item.rows(), stems[name]))
+    return sections
 
 
 def verdict_sentences(part: AssessmentPart) -> list[str]:

@@ -133,11 +133,8 @@ def _shortcuts(findings: AssessmentFindings, suffix: str) -> Table | None:
         "AUC of distinguishing synthetic from held-out real images by one cue alone, on patients not fitted to; in "
         "brackets that of distinguishing training images from held-out ones. 0.5 is best."
     )
-    return (
-        Table(f"Shortcuts that distinguish synthetic from real images{suffix}", caption, ("Cue", *planes), rows)
-        if rows
-        else None
-    )
+    title = f"Shortcuts that distinguish synthetic from real images{suffix}"
+    return Table(title, caption, ("Cue", *planes), rows) if rows else None
 
 
 def _filters(findings: AssessmentFindings, suffix: str) -> Table | None:

@@ -59,7 +59,6 @@ def classification_section(part: ClassificationPart) -> Section:
 
 
 def _is_redecided(score: Score) -> bool:
-    """Whether the score is of another decision than the classifier's own."""
     return score.rule in ("among the labels", "prior-adjusted")
 
 
@@ -165,7 +164,6 @@ def _figures(
 
 
 def _sweep_figures(scores: Mapping[str, Score], sweeps: Sweeps) -> list[Figure]:
-    """A figure for everything that was varied over three arms or more."""
     figures, stems = [], file_stems(sweeps)
     for label, curves in sweeps.items():
         if max((len(arms) for arms in curves.values()), default=0) > 2:

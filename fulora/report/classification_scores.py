@@ -1,4 +1,4 @@
-"""One figure of a classifier's scores: its confusion matrix, and its accuracy on all images and on each site."""
+"""A figure of a classifier's scores: its confusion matrix, and its accuracy on all images and on each site."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,15 +15,15 @@ GAP_PX = 40
 
 
 def plot_scores(confusion: Mapping[str, Any], rows: Sequence[ScoreRow]) -> bytes:
-    """PNG bytes: the confusion matrix on the left, accuracies with intervals on the right.
+    """Plot the confusion matrix on the left, and accuracies with intervals on the right.
 
     Args:
         confusion: `true` and `decided` class names, and `counts`, a row for each true class. All true classes are
             among the decided ones.
-        rows: of `fulora.metrics.scorecard`; those of accuracy are drawn, of all images and of sites.
+        rows: of `fulora.metrics.scorecard`; the accuracies of all images and of sites are plotted.
 
     Raises:
-        FigureError: no accuracy among the rows.
+        FigureError: if there is no accuracy.
     """
     shown = [row for row in rows if row.quantity == "accuracy" and row.group.kind in ("all", "site")]
     if not shown:

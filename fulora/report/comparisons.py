@@ -49,9 +49,8 @@ def _sites(sites: Sequence[Score], level: str) -> Table:
         (score.group.name, *_cells(score, holm=True), *(str(score.n_images), str(score.n_patients))) for score in sites
     )
     header = ("Site", _metric(sites[0]), "p", "p (Holm)", "Images", "Patients")
-    return Table(
-        f"By site: {wording.describe_arm(sites[0])}", f"{level} Holm over sites.", header, lines, (), raw_lines(sites)
-    )
+    title = f"By site: {wording.describe_arm(sites[0])}"
+    return Table(title, f"{level} Holm over sites.", header, lines, (), raw_lines(sites))
 
 
 def _metric(score: Score) -> str:

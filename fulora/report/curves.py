@@ -8,19 +8,19 @@ import numpy as np
 from fulora.report.drawing import COLOURS, FigureError, drawing, legend_label
 
 Point = tuple[float, float, float | None, float | None]
-"""A place on the axis, and a score there: its value, low and high."""
+"""Position on the axis, and a score with its interval: value, low and high."""
 
 
 def plot_sweep(curves: Mapping[str, Sequence[Point]], label: str, quantity: str) -> bytes:
-    """Scores over what was varied, with their intervals. Places are evenly spaced, whatever lies between them.
+    """Plot scores with intervals over a varied quantity. Positions are evenly spaced.
 
     Args:
-        curves: by name, points in rising order of their places.
-        label: what was varied, such as `synthetic images per real one`.
-        quantity: what the score is, such as `accuracy`.
+        curves: by name, points in ascending order of position.
+        label: the varied quantity, such as `synthetic images per real one`.
+        quantity: the score, such as `accuracy`.
 
     Raises:
-        FigureError: a curve of fewer than two points, or not in rising order.
+        FigureError: if a curve has fewer than two points, or they are not in ascending order.
     """
     wrong = [
         name for name, points in curves.items() if len(points) < 2 or any(a[0] >= b[0] for a, b in pairwise(points))
@@ -35,15 +35,9 @@ def plot_sweep(curves: Mapping[str, Sequence[Point]], label: str, quantity: str)
             value = np.array([point[1] for point in points])
             low, high = (np.array([p[1] if p[side] is None else p[side] for p in points], float) for side in (2, 3))
             axes.fill_between(places, low, high, color=colour, alpha=0.15, linewidth=0)
+            legend = legend_label(name)
             axes.plot(
-                places,
-                value,
-                "o-",
-                color=colour,
-                linewidth=2,
-                markersize=7,
-                markeredgecolor="white",
-                label=legend_label(name),
+                places, value, "o-", color=colour, linewidth=2, markersize=7, markeredgecolor="white", label=legend
             )
         axes.set_xticks(range(len(ticks)), [f"{tick:g}" for tick in ticks])
         axes.set(xlabel=label, ylabel=quantity)
@@ -53,14 +47,14 @@ def plot_sweep(curves: Mapping[str, Sequence[Point]], label: str, quantity: str)
 
 
 def plot_percentiles(curves: Mapping[str, Mapping[str, Sequence[float]]], quantity: str) -> bytes:
-    """What share of values lies below each, a panel a title and a line a name.
+    """Plot cumulative distributions, a panel per title and a line per name.
 
     Args:
         curves: by title and name, the percentiles 0 to 100 of some values.
-        quantity: what the values are.
+        quantity: the name of the values.
 
     Raises:
-        FigureError: nothing to draw.
+        FigureError: if there are no curves.
     """
     if not curves:
         raise FigureError("there are no percentiles to draw: give one panel or more")

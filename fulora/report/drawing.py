@@ -76,7 +76,7 @@ class Canvas:
 
 
 def legend_label(name: str) -> str:
-    """A name as a legend shows it: one that begins with `_` would be left out."""
+    """Return a name for a legend, which omits names that begin with `_`."""
     return f" {name}" if name.startswith("_") else name
 
 
@@ -99,9 +99,9 @@ def join_pictures(columns: Sequence[Sequence[bytes]], gap_px: int = 0) -> bytes:
 
 @contextmanager
 def drawing(width: float, height: float, *, layout: Layout = "constrained", mode: Mode = "RGB") -> Iterator[Canvas]:
-    """Axes of `width` x `height` inches (100 page pixels each) in the report's style; drawn when the block ends.
+    """Yield axes of `width` x `height` inches (100 page pixels each) in the report's style; drawn when the block ends.
 
-    Without a layout the axes cover the whole figure. A sign of a name that the font lacks is drawn as a box.
+    Without a layout the axes cover the whole figure. A character that the font lacks is drawn as a box.
     """
     with mpl.rc_context(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font")

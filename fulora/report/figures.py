@@ -21,14 +21,14 @@ Images = Sequence[UInt8[np.ndarray, "_ _"]]
 
 
 def plot_image_grid(rows: Mapping[str, Images]) -> bytes:
-    """Images in labelled rows, for the eye to compare.
+    """Plot images in labelled rows.
 
     Args:
-        rows: for each label its images, (height, width) gray, 0 to 255, of any size. They keep their shape and are
-            resized (bicubic) to one tile size; more than `IMAGES_PER_LINE` continue on the next line.
+        rows: images by label, (height, width) gray, 0 to 255, of any size. They keep their aspect ratio and are resized
+            (bicubic) to one tile size; more than `IMAGES_PER_LINE` continue on the next line.
 
     Raises:
-        FigureError: no rows, or a row without images.
+        FigureError: if there are no rows, or a row has no images.
     """
     empty = [label for label, images in rows.items() if len(images) == 0]
     if not rows or empty:
@@ -82,13 +82,13 @@ def _labelled(paper: UInt8[np.ndarray, "h w"], labels: Mapping[float, str]) -> b
 
 
 def plot_losses(curves: Mapping[str, Sequence[tuple[int, float]]], title: str = "") -> bytes:
-    """Losses over training steps; a curve of 50 points or more also has its running mean, drawn strong.
+    """Plot losses over training steps; a curve of 50 points or more also has its running mean, in bold.
 
     Args:
-        curves: for each name its (step, loss) points, in order.
+        curves: (step, loss) points by name, in order.
 
     Raises:
-        FigureError: no curves, or one without points.
+        FigureError: if there are no curves, or one has no points.
     """
     empty = [name for name, points in curves.items() if len(points) == 0]
     if not curves or empty:
@@ -162,15 +162,15 @@ def plot_intervals(
     quantity: str = "",
     baseline: float | None = None,
 ) -> bytes:
-    """Values with their intervals, one line a name from the top, and their numbers beside.
+    """Plot values with their intervals, a line per name from the top, and their numbers on the right.
 
     Args:
-        unit: of the values; "1" for a number without one.
-        quantity: what the axis shows, such as `macro F1`.
-        baseline: a value to compare with, drawn as a dashed line.
+        unit: of the values; "1" without a unit.
+        quantity: the name of the values, such as `macro F1`.
+        baseline: a reference value, drawn as a dashed line.
 
     Raises:
-        FigureError: nothing to show, or sequences of different length.
+        FigureError: if there are no names, or sequences differ in length.
     """
     if not names or not len(names) == len(values) == len(lows) == len(highs):
         given = f"{len(names)} names, {len(values)} values, {len(lows)} lows, {len(highs)} highs"

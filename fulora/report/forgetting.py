@@ -42,9 +42,5 @@ def _table(arms: Mapping[str, Sequence[AlphaScore]]) -> Table:
         for row in rows
     )
     header = ("Arm", "Population", "Share tuned", "Accuracy", "Images", "Patients")
-    return Table(
-        "Accuracy between the original and the tuned weights",
-        "Brackets hold 95 % intervals by patients.",
-        header,
-        lines,
-    )
+    title = "Accuracy between the original and the tuned weights"
+    return Table(title, "Brackets hold 95 % intervals by patients.", header, lines)

@@ -67,14 +67,13 @@ def _blank_image_table(synthetic: Mapping[str, ImageSet]) -> list[Table]:
             rows.append((name, str(counts.images), str(counts.drawn), rejected))
             alike += [f" {name}: {', '.join(group)} look the same to the backbone." for group in counts.alike]
     caption = "Blank images, and images like another one, were generated again with the next seed."
+    if not rows:
+        return []
     header = ("Set", "Images", "Generated", "Rejected")
-    return (
-        [Table("Blank-image check of synthetic images", caption + "".join(alike), header, tuple(rows))] if rows else []
-    )
+    return [Table("Blank-image check of synthetic images", caption + "".join(alike), header, tuple(rows))]
 
 
 def _overview(real: ImageSet, synthetic: Mapping[str, ImageSet]) -> Figure:
-    """Two images of each class (one of each of many): the study population, and each synthetic set."""
     sets, present = {"study population": real, **synthetic}, {row.plane for row in real.rows()}
     classes = [name for name in real.label_set().names if name in present]
     each = 2 if len(classes) <= MANY else 1

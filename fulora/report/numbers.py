@@ -1,4 +1,4 @@
-"""Numbers as a report writes them: a value and its interval, rounded to what they support."""
+"""Numbers in reports: a value and its interval, rounded to the digits that they support."""
 
 import math
 
@@ -9,7 +9,7 @@ MISSING = "–"
 def format_number(
     value: float, low: float | None = None, high: float | None = None, *, unit: str = "1"
 ) -> tuple[str, str]:
-    """A value and its interval `[low, high]` ("" without one), rounded alike.
+    """Format a value and its interval `[low, high]` ("" without one), with equal decimals.
 
     Three significant digits of the largest of the three, and at least two of the interval's width, so that an interval
     never collapses; a number without a unit that is at most 1, such as a proportion, has three decimals.

@@ -65,7 +65,7 @@ class Section:
 
 @dataclass(frozen=True)
 class ProvenanceRow:
-    """A stage that the report rests on. `inputs` maps the name of each input to its fingerprint."""
+    """A stage whose results the report shows. `inputs` maps the name of each input to its fingerprint."""
 
     stage: str
     label: str
@@ -124,7 +124,7 @@ def write_report(
 
 
 def slug(title: str) -> str:
-    """A title as a file name or an anchor: `Accuracy by site` becomes `accuracy-by-site`."""
+    """Convert a title to a file name or an anchor: `Accuracy by site` becomes `accuracy-by-site`."""
     return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
 
 
@@ -194,17 +194,13 @@ def _environment(words: Mapping[str, str]) -> jinja2.Environment:
         "md": escaped_markdown,
         "alt": partial(escaped_markdown, brackets=True),
         "markdown_table": to_markdown,
-        "json": _json,
+        "json": partial(json.dumps, indent=2, ensure_ascii=False),
         "cell": _cell,
         "png_uri": _png_uri,
         "csv_uri": _csv_uri,
         "size": _size,
     }
     return environment
-
-
-def _json(config: Json) -> str:
-    return json.dumps(config, indent=2, ensure_ascii=False)
 
 
 def _cell(text: str) -> Markup | str:
@@ -221,6 +217,5 @@ def _csv_uri(table: Table) -> str:
 
 
 def _size(png: bytes) -> tuple[int, int]:
-    """Width and height of a PNG on the page, in page pixels."""
     with Pil.open(io.BytesIO(png)) as image:
         return image.width // PIXELS_PER_PAGE_PIXEL, image.height // PIXELS_PER_PAGE_PIXEL

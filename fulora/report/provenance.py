@@ -1,4 +1,4 @@
-"""The stages that a report rests on, from the records of its artifacts."""
+"""The stages whose results a report shows, from the records of its artifacts."""
 
 from collections.abc import Iterable
 

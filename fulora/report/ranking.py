@@ -1,24 +1,25 @@
-"""Figures of a ranking: how often each method has each rank under resampling, and how firm each scheme is."""
+"""Figures of rankings: the ranks of each method under resampling, and the stability of each scheme."""
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from fulora.metrics.ranking import Ranking, Stability
-from fulora.report.drawing import COLOURS, MUTED, FigureError, drawing
+from fulora.metrics.ranking import SCHEMES, Ranking, Stability
+from fulora.report.drawing import COLOURS, MUTED, FigureError, drawing, join_pictures
+from fulora.segmentation.challenge_ranking import Rankings
 
 MAX_DOT = 900.0
 """The area of the dot of a rank that a method has in every draw, square points."""
 
 
 def plot_rank_stability(names: Sequence[str], of_all: Ranking, resampled: Stability, title: str = "") -> bytes:
-    """For each method, from the first rank down: a dot at each rank, as large as the share of draws that gave it.
+    """Plot, for each method in order of rank, a dot at each rank with the area of its share of draws.
 
-    The cross is the rank of all cases, the line the 95 % interval.
+    The cross is the rank on all cases, the line the 95 % interval.
 
     Raises:
-        FigureError: names, ranks and draws of different numbers of methods.
+        FigureError: if names, ranks and draws are of different numbers of methods.
     """
     if not len(names) == len(of_all.ranks) == resampled.ranks.shape[1]:
         given = f"{len(names)} names, {len(of_all.ranks)} ranks, draws of {resampled.ranks.shape[1]}"
@@ -42,10 +43,10 @@ def plot_rank_stability(names: Sequence[str], of_all: Ranking, resampled: Stabil
 
 
 def plot_kendall_tau(taus: Mapping[str, Stability], title: str = "") -> bytes:
-    """Kendall's tau between each draw's ranking and that of all cases, a line a name: median, 50 % and 95 % of draws.
+    """Plot Kendall's tau of each draw's ranking and that of all cases by name: median, 50 % and 95 % of draws.
 
     Raises:
-        FigureError: no names, or one of which no draw tells the methods apart.
+        FigureError: if there are no names, or all draws of one are ties.
     """
     known = {name: item.taus[np.isfinite(item.taus)] for name, item in taus.items()}
     if blank := [name for name, values in known.items() if not values.size] or ([] if known else ["all"]):
@@ -63,3 +64,18 @@ def plot_kendall_tau(taus: Mapping[str, Stability], title: str = "") -> bytes:
         axes.set(xlabel="Kendall's tau with the ranking of all cases", title=title, xlim=(-1.05, 1.05))
         axes.set_ylim(len(known) - 0.4, -0.6)
     return canvas.png
+
+
+def plot_rankings(names: Sequence[str], rankings: Rankings) -> bytes:
+    """Return a PNG: on the left the ranks by each score (aggregate-then-rank), on the right Kendall's tau by scheme."""
+    ranks = [
+        plot_rank_stability(names, *schemes["aggregate_then_rank"], f"{score}: aggregate then rank")
+        for score, schemes in rankings.items()
+    ]
+    taus = []
+    for scheme in SCHEMES:
+        resampled = {score: schemes[scheme][1] for score, schemes in rankings.items()}
+        ordered = {score: one for score, one in resampled.items() if np.isfinite(one.taus).any()}
+        if ordered:
+            taus.append(plot_kendall_tau(ordered, f"Stability, {scheme.replace('_', ' ')}"))
+    return join_pictures([ranks, taus])

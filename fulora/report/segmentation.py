@@ -136,7 +136,6 @@ def _ranking(tables: Tables) -> list[Figure]:
 
 
 def _dice(table: Sequence[Measurement]) -> list[Measurement]:
-    """The Dice of everything but background, or of the first structure where masks have only one."""
     rows = [row for row in table if row.quantity == "dice"]
     structures = [row.structure for row in rows]
     structure = WHOLE if WHOLE in structures else next(iter(structures), WHOLE)

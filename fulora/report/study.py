@@ -1,4 +1,4 @@
-"""The report of a study, from the records of its parts."""
+"""The report of a study, from its parts."""
 
 from collections.abc import Sequence
 from pathlib import Path

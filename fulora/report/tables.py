@@ -31,9 +31,9 @@ class Table:
 
     Attributes:
         header: one name a column.
-        rows: rounded text, one cell a column; a number may carry its interval and a note, `0.812 [0.790, 0.834] ¹`.
+        rows: rounded text, a cell per column; a number may have an interval and a note, `0.812 [0.790, 0.834] ¹`.
         notes: lines below the table.
-        raw: the lines of the CSV file, header first, unrounded; when empty, header and rows stand there.
+        raw: the lines of the CSV file, header first, unrounded; by default header and rows.
     """
 
     title: str
@@ -59,14 +59,14 @@ class Table:
 
 
 def score_table(scores: Sequence[Score], title: str, caption: str) -> Table:
-    """A table of scores: value [low, high], number of images, patients and seeds, protocol, and notes below.
+    """Build a table of scores: value [low, high], numbers of images, patients and seeds, protocol, and notes.
 
-    One line for each arm with up to `MAX_SCORE_COLUMNS` kinds of score in columns; one line for each score where
-    there are more, or one arm only. Scores computed from different images, patients or seeds never share a line.
-    The order is the order of the scores. The CSV holds every field of every score, unrounded.
+    It has a line for each arm and up to `MAX_SCORE_COLUMNS` columns of scores; with more kinds of score, or only one
+    arm, a line for each score. Scores of different images, patients or seeds are never on one line. The CSV has every
+    field of every score, unrounded.
 
     Raises:
-        TableError: no scores, or two for the same cell.
+        TableError: if there are no scores, or two for the same cell.
     """
     if not scores:
         raise TableError(f"table '{title}' has no scores")
@@ -82,9 +82,9 @@ def score_table(scores: Sequence[Score], title: str, caption: str) -> Table:
 
 
 def raw_lines(scores: Sequence[Score]) -> tuple[tuple[str, ...], ...]:
-    """Every field of every score, unrounded, header first: what the CSV of a table holds.
+    """Return the lines of a table's CSV: every field of every score, unrounded, header first.
 
-    A group is two columns; several classes are divided by `|`, which no class name holds.
+    A group has two columns; several classes are separated by `|`, which class names do not contain.
     """
     lines = [_flat(score) for score in scores]
     return (tuple(lines[0]), *(tuple(line.values()) for line in lines))
@@ -107,12 +107,8 @@ def _kind(score: Score) -> tuple[str, str]:
 
 def _line(score: Score) -> tuple[str, ...]:
     counts = [f"{n:,}" if n else MISSING for n in (score.n_images, score.n_patients, score.n_seeds)]
-    return (
-        wording.describe_arm(score),
-        wording.describe_group(score.group),
-        *counts,
-        wording.PROTOCOLS.get(score.protocol, score.protocol),
-    )
+    protocol = wording.PROTOCOLS.get(score.protocol, score.protocol)
+    return wording.describe_arm(score), wording.describe_group(score.group), *counts, protocol
 
 
 def _notes(scores: Sequence[Score]) -> tuple[Mapping[str, str], tuple[str, ...]]:
@@ -143,7 +139,6 @@ def _by_score(scores: Sequence[Score], marks: Mapping[str, str]) -> Cells:
 
 
 def _without_idle_group(scores: Sequence[Score], cells: Cells) -> Cells:
-    """Without the column of groups where the only group is everything."""
     header, rows = cells
     if {score.group for score in scores} != {ALL_IMAGES}:
         return cells
@@ -160,12 +155,12 @@ def _raw(value: object) -> str:
 
 
 def to_csv(table: Table) -> str:
-    """The table as CSV: unrounded where the table has raw lines. Control characters are written out."""
+    """Format a table as CSV, unrounded if it has raw lines. Control characters are escaped."""
     return printable(csv_text(table.raw or (table.header, *table.rows)))
 
 
 def to_markdown(table: Table) -> str:
-    """The table as a GitHub-flavoured Markdown table, without title and caption."""
+    """Format a table in GitHub-flavoured Markdown, without title and caption."""
     rule = ["---:" if numeric else "---" for numeric in table.numeric]
     head, *body = ([escaped_markdown(cell) for cell in cells] for cells in (table.header, *table.rows))
     lines = [head, rule, *body]

@@ -68,23 +68,10 @@ class ScoreKind:
 OVERLAP = ScoreKind(True, "")
 DISTANCE = ScoreKind(False, "length")
 ANGLE = ScoreKind(False, "deg")
-PLAIN_SCORES = {
-    "dice": OVERLAP,
-    "iou": OVERLAP,
-    "hausdorff": DISTANCE,
-    "hd95": DISTANCE,
-    "assd": DISTANCE,
-    "nsd": OVERLAP,
-}
-HC18_SCORES = {
-    "dice": OVERLAP,
-    "hausdorff": DISTANCE,
-    "hd95": DISTANCE,
-    "assd": DISTANCE,
-    "ellipse-dice": OVERLAP,
-    "ellipse-hausdorff": DISTANCE,
-    "adf": DISTANCE,
-}
+DISTANCES = {"hausdorff": DISTANCE, "hd95": DISTANCE, "assd": DISTANCE}
+PLAIN_SCORES = {"dice": OVERLAP, "iou": OVERLAP, **DISTANCES, "nsd": OVERLAP}
+ELLIPSE_SCORES = {"ellipse-dice": OVERLAP, "ellipse-hausdorff": DISTANCE, "adf": DISTANCE}
+HC18_SCORES = {"dice": OVERLAP, **DISTANCES, **ELLIPSE_SCORES}
 
 
 def score_kinds(protocol: Protocol, classes: Sequence[int]) -> Mapping[str, ScoreKind]:

@@ -8,40 +8,13 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from fulora.config import Config, Runtime
 from fulora.data.label_class import MOST
 
-Architecture = Literal[
-    "unet",
-    "unetplusplus",
-    "manet",
-    "linknet",
-    "fpn",
-    "pspnet",
-    "deeplabv3",
-    "deeplabv3plus",
-    "pan",
-    "upernet",
-    "segformer",
-    "monai_basic_unet",
-    "monai_attention_unet",
-    "monai_segresnet",
-    "monai_dynunet",
-]
+UnetDecoder = Literal["unet", "unetplusplus", "manet", "linknet"]
+PyramidDecoder = Literal["fpn", "pspnet", "deeplabv3", "deeplabv3plus", "pan", "upernet", "segformer"]
+MonaiArchitecture = Literal["monai_basic_unet", "monai_attention_unet", "monai_segresnet", "monai_dynunet"]
+Architecture = Literal[UnetDecoder, PyramidDecoder, MonaiArchitecture]
 Part = Literal["encoder", "d0", "d1", "d2", "d3", "d4"]
-StrategyName = Literal[
-    "all",
-    "scratch",
-    "random_frozen_encoder",
-    "encoder",
-    "d0",
-    "d0-1",
-    "d0-2",
-    "d2-4",
-    "d4",
-    "d0-4",
-    "discriminative",
-    "gradual",
-    "norms",
-    "lora",
-]
+PaperStrategy = Literal["scratch", "random_frozen_encoder", "encoder", "d0", "d0-1", "d0-2", "d2-4", "d4", "d0-4"]
+StrategyName = Literal["all", PaperStrategy, "discriminative", "gradual", "norms", "lora"]
 EncoderWeights = Literal["none", "imagenet", "imagenet_folded", "file", "network"]
 Augmentation = Literal["none", "paper", "mild", "strong"]
 Fit = Literal["letterbox", "squash"]

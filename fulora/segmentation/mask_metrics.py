@@ -46,21 +46,21 @@ def _difference(measured: MeasuredValues) -> Values:
     return np.asarray(measured.values - measured.references)
 
 
-def _absolute_difference(measured: MeasuredValues) -> Values:
+def _error(measured: MeasuredValues) -> Values:
     return np.asarray(np.abs(_difference(measured)))
 
 
-def _relative_difference(measured: MeasuredValues) -> Values:
-    return np.asarray(_absolute_difference(measured) / measured.references)
+def _relative_error(measured: MeasuredValues) -> Values:
+    return np.asarray(_error(measured) / measured.references)
 
 
-def _not_measured(measured: MeasuredValues) -> Values:
+def _missing(measured: MeasuredValues) -> Values:
     return np.asarray(np.isnan(_difference(measured)).astype(float))
 
 
 OVERLAP_QUANTILES: Mapping[Statistic, float] = {"median": 50.0, "percentile 5": 5.0}
 DISTANCE_QUANTILES: Mapping[Statistic, float] = {"median": 50.0, "percentile 95": 95.0}
-ERROR_QUANTILES: Mapping[Statistic, float] = {"percentile 95": 95.0}
+P95: Mapping[Statistic, float] = {"percentile 95": 95.0}
 
 
 @dataclass(frozen=True)
@@ -101,34 +101,14 @@ METRICS = (
     MaskMetric("NSD", "nsd", _as_measured),
     MaskMetric("challenge S", "psfhs_s", _as_measured, compared=True, shown=True),
     MaskMetric(
-        "circumference absolute difference",
-        "hc",
-        _absolute_difference,
-        "biometry",
-        "lower",
-        quantiles=ERROR_QUANTILES,
-        compared=True,
-        shown=True,
+        "circumference absolute difference", "hc", _error, "biometry", "lower", quantiles=P95, compared=True, shown=True
     ),
     MaskMetric("circumference difference", "hc", _difference, "biometry", "", shown=True),
-    MaskMetric(
-        "circumference failures", "hc", _not_measured, "biometry", "lower", "1", span=RIGHT_OR_WRONG, shown=True
-    ),
-    MaskMetric(
-        "circumference relative difference", "hc", _relative_difference, "biometry", "lower", "1", computed=False
-    ),
-    MaskMetric(
-        "AoP absolute difference",
-        "aop",
-        _absolute_difference,
-        "biometry",
-        "lower",
-        quantiles=ERROR_QUANTILES,
-        compared=True,
-        shown=True,
-    ),
+    MaskMetric("circumference failures", "hc", _missing, "biometry", "lower", "1", span=RIGHT_OR_WRONG, shown=True),
+    MaskMetric("circumference relative difference", "hc", _relative_error, "biometry", "lower", "1", computed=False),
+    MaskMetric("AoP absolute difference", "aop", _error, "biometry", "lower", quantiles=P95, compared=True, shown=True),
     MaskMetric("AoP difference", "aop", _difference, "biometry", "", shown=True),
-    MaskMetric("AoP failures", "aop", _not_measured, "biometry", "lower", "1", span=RIGHT_OR_WRONG, shown=True),
+    MaskMetric("AoP failures", "aop", _missing, "biometry", "lower", "1", span=RIGHT_OR_WRONG, shown=True),
 )
 
 

@@ -1,6 +1,5 @@
 """Networks of segmentation_models_pytorch and MONAI by name, and their initial weights."""
 
-from collections.abc import Callable
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -13,25 +12,12 @@ from fulora.data.folded_mobilenet import load_folded
 from fulora.data.pictures.normalisation import HALF, UNCHANGED, smp_statistics
 from fulora.data.state_dicts import StateDictError, read_state, state_dict_mismatch
 from fulora.environment import derive_seed
-from fulora.segmentation.config import Architecture, UnetConfig
+from fulora.segmentation.config import UnetConfig
 
 SHOWN = 3
 BLOCKS = ("unet", "unetplusplus", "manet")
 """Architectures whose five decoder blocks have the channels of `decoder_channels`."""
 
-SMP: dict[Architecture, Callable[..., nn.Module]] = {
-    "unet": smp.Unet,
-    "unetplusplus": smp.UnetPlusPlus,
-    "manet": smp.MAnet,
-    "linknet": smp.Linknet,
-    "fpn": smp.FPN,
-    "pspnet": smp.PSPNet,
-    "deeplabv3": smp.DeepLabV3,
-    "deeplabv3plus": smp.DeepLabV3Plus,
-    "pan": smp.PAN,
-    "upernet": smp.UPerNet,
-    "segformer": smp.Segformer,
-}
 PLAIN_CHANNELS = (64, 128, 256, 512, 1024)
 """Channels of the original U-Net (Ronneberger et al. 2015), used for MONAI's networks."""
 
@@ -67,7 +53,8 @@ def _smp(cfg: UnetConfig, pretrained: bool) -> nn.Module:
         )
     blocks: dict[str, Any] = {"decoder_channels": cfg.decoder_channels} if cfg.architecture in BLOCKS else {}
     try:
-        return SMP[cfg.architecture](
+        net: nn.Module = smp.create_model(
+            cfg.architecture,
             cfg.encoder,
             encoder_weights="imagenet" if pretrained and cfg.encoder_weights == "imagenet" else None,
             in_channels=cfg.in_channels,
@@ -76,6 +63,7 @@ def _smp(cfg: UnetConfig, pretrained: bool) -> nn.Module:
         )
     except (ValueError, RuntimeError, KeyError) as error:
         raise UnetFileError(f"architecture={cfg.architecture} with encoder={cfg.encoder}: {error}") from error
+    return net
 
 
 def _monai(cfg: UnetConfig) -> Any:

@@ -178,22 +178,20 @@ def _quantile(values: Float[np.ndarray, "seeds n"], level: float, images: Int[np
 def _score(
     arm: MaskArm, column: MetricColumn, statistic: Statistic, interval: Interval, metrics: MaskMetricSelection
 ) -> Score:
-    missing = int(np.isnan(column.values).sum()) if column.metric.protocol == "segmentation" else 0
+    metric = column.metric
+    missing = int(np.isnan(column.values).sum()) if metric.protocol == "segmentation" else 0
     score = Score.of(
         interval,
-        quantity=column.metric.name,
+        quantity=metric.name,
         arm=arm.name,
         unit=column.unit,
-        protocol=column.metric.protocol,
+        protocol=metric.protocol,
         n_seeds=len(column.values),
         note=f"{missing} images without a value are left out, over all seeds" if missing else "",
     )
+    rank, failed = metrics.rank(metric), column.failed
     return score.changed(
-        statistic=statistic,
-        structure=column.structure,
-        n_failed=column.failed,
-        better=column.metric.better,
-        rank=metrics.rank(column.metric),
+        statistic=statistic, structure=column.structure, n_failed=failed, better=metric.better, rank=rank
     )
 
 
@@ -256,13 +254,8 @@ def _difference(arm: MaskArm, other: MaskArm, metric: MaskMetric, unit: str, con
         seed=config.seed,
         level=config.level,
     )
-    over_patients = sign_flip_test(
-        second.values[:, known].mean(axis=0),
-        first.values[:, known].mean(axis=0),
-        patients,
-        draws=config.permutations,
-        seed=config.seed,
-    )
+    after, before = (column.values[:, known].mean(axis=0) for column in (first, second))
+    over_patients = sign_flip_test(before, after, patients, draws=config.permutations, seed=config.seed)
     over_seeds = seeds_test(gains.mean(axis=1).tolist())
     return _score(arm, first, "mean", interval, select_mask_metrics(config.metrics)).changed(
         baseline=other.name,

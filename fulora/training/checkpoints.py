@@ -4,15 +4,14 @@ import math
 import pickle
 import shutil
 import zipfile
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from fulora.files import atomic_file
+from fulora.files import atomic_file, write_atomic
 
 CHECKPOINTS = "checkpoints"
 LATEST = "LATEST"
@@ -33,15 +32,11 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> None:
     home = folder / CHECKPOINTS
     home.mkdir(parents=True, exist_ok=True)
     name = f"step_{step:08d}.pt"
-    _replace(home / name, lambda file: torch.save({"step": step, **state}, file))
-    _replace(home / LATEST, lambda file: file.write(f"{name}\n".encode()))
+    with atomic_file(home / name, durable=True) as new, new.open("wb") as file:
+        torch.save({"step": step, **state}, file)
+    write_atomic(home / LATEST, f"{name}\n", durable=True)
     for old in sorted(home.glob("step_*.pt"))[:-KEPT]:
         old.unlink()
-
-
-def _replace(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    with atomic_file(path, durable=True) as new, new.open("wb") as file:
-        write(file)
 
 
 def load_checkpoint(folder: Path) -> dict[str, Any] | None:

@@ -82,7 +82,7 @@ def segmentation(
 def _plot(scores: "SegmentationScores") -> bytes:
     """The rankings, or of one prediction its Bland-Altman plot."""
     if scores.rankings is not None:
-        from fulora.report.ranking_sheet import plot_rankings
+        from fulora.report.ranking import plot_rankings
 
         return plot_rankings(list(scores.cases), scores.rankings)
     from fulora.report.figures import plot_bland_altman

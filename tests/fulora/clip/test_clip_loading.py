@@ -97,7 +97,7 @@ def test_never_a_random_model(bundle: Path, tmp_path: Path) -> None:
         load_clip(tmp_path)
     for name in ("a.pt", "b.pt"):
         torch.save(build_clip(TINY).state_dict(), tmp_path / name)
-    with pytest.raises(ClipError, match=r"there are: a.pt, b.pt"):
+    with pytest.raises(ClipError, match=r"present: a.pt, b.pt"):
         load_clip(tmp_path)
     config = json.loads((bundle / CONFIG).read_text())
     config["model_cfg"]["embed_dim"] = 24
@@ -106,7 +106,7 @@ def test_never_a_random_model(bundle: Path, tmp_path: Path) -> None:
     with pytest.raises(ClipError, match=r"open_clip_model.safetensors is not a CLIP of open_clip_config.json"):
         load_clip(tmp_path)
     (tmp_path / CONFIG).write_text("no json")
-    with pytest.raises(ClipError, match="no JSON"):
+    with pytest.raises(ClipError, match="is not JSON"):
         load_clip(tmp_path)
 
 

@@ -195,7 +195,7 @@ def test_damaged_facts_of_weights_are_named(tmp_path: Path, content: bytes) -> N
     (tmp_path / "model.safetensors").write_bytes(b"")
     with pytest.raises(ClassifierError, match=r"model\.json: is damaged"):
         load_classifier(tmp_path)
-    with pytest.raises(UnetFileError, match=r"can be read here: .*(model\.json: is damaged|header)"):
+    with pytest.raises(UnetFileError, match=r"can be read: .*(model\.json: is damaged|header)"):
         load_unet(tmp_path)
 
 
