@@ -20,13 +20,13 @@ def probe_clip(
     embeddings: Embeddings,
     test_embeddings: Embeddings,
 ) -> Predictions:
-    """Fit on the training split of `images`, choose on its validation split, predict the test split of `tested_on`.
+    """Fit on the training split of `images`, select on its validation split, predict the test split of `tested_on`.
 
     Args:
         embeddings, test_embeddings: of the two sets, by this CLIP.
 
     Raises:
-        LabelSetError: the two sets, or the CLIP where it was tuned, have different classes; or the prompts do not fit.
+        LabelSetError: if the two sets, or the tuned CLIP, have different classes, or the prompts do not match.
         OverlapError, SameNumberError: if the CLIP, the head, or a parent of them, learned from a test image or patient.
     """
     from fulora.clip.embed import text_directions

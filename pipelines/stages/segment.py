@@ -15,7 +15,7 @@ def segment(out: Path, config: SegmentConfig, images: ImageSet, unets: Sequence[
     """Write a mask for each image of the test split of `images`, of its size, and the label set of the networks.
 
     Args:
-        unets: one network, or several whose probabilities are averaged; they know the structures of `images`.
+        unets: one network, or several whose probabilities are averaged; they predict the structures of `images`.
 
     Raises:
         OverlapError, SameNumberError: if a network, or a parent of it, learned from a test image or patient.
