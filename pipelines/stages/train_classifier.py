@@ -28,7 +28,7 @@ def _buildable(config: ClassifierConfig, start: Path | None) -> None:
 def train_classifier(
     out: Path, config: ClassifierConfig, images: ImageSet, start: Source | None = None
 ) -> ClassifierWeights:
-    """Train on the training split, real and synthetic alike; the validation patients choose the checkpoint.
+    """Train on the training split, real and synthetic alike; the validation patients select the checkpoint.
 
     Args:
         start: the weights file that `config.weights` reads, if any.
