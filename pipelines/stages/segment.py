@@ -44,9 +44,9 @@ def segment(out: Path, config: SegmentConfig, images: ImageSet, unets: Sequence[
     refuse_leaks(learned, rows, distinct_patients=different_patients(images.path))
     Provenance().joined(*learned).write(out)
     models = [load_unet(unet.path).to(device) for unet in unets]
-    made = MaskSet(out, "")
+    mask_set = MaskSet(out, "")
     (out / "masks").mkdir()
     for row, mask in zip(rows, predict(models, map(images.pixels, rows), config, total=len(rows)), strict=True):
-        Image.fromarray(mask).save(made.file(row.image_id))
+        Image.fromarray(mask).save(mask_set.file(row.image_id))
     known[0].write(out)
-    return made
+    return mask_set

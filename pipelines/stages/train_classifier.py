@@ -44,7 +44,7 @@ def train_classifier(
     labels = images.label_set()
     rows, held_out = images.rows("train"), images.rows("validation")
     synthetic = np.array([row.origin == "synthetic" for row in rows])
-    pixels, seen = (load_squares(images, found, config.image_size_px, config.fit) for found in (rows, held_out))
+    pixels, seen = (load_squares(images, part, config.image_size_px, config.fit) for part in (rows, held_out))
     fit(
         out,
         config,

@@ -33,8 +33,8 @@ def tune_clip(out: Path, config: TuneClipConfig, images: ImageSet, clip: ClipWei
     size = image_size_px(start.model)
     rows, held_out = images.rows("train"), images.rows("validation")
     train, seen = (
-        LabelledSquares(load_squares(images, found, size, FIT, RESAMPLING), class_indices(found, labels))
-        for found in (rows, held_out)
+        LabelledSquares(load_squares(images, part, size, FIT, RESAMPLING), class_indices(part, labels))
+        for part in (rows, held_out)
     )
     fit(out, config, labels, start, train, np.array([row.origin == "synthetic" for row in rows]), seen)
     parents = [provenance_of(clip.path, f"CLIP {clip.path.name}")]

@@ -41,12 +41,13 @@ def zero_shot(
     logits = prompt_logits(model, texts, embeddings.of(rows))
     about = f"prompts {prompts.name}, {len(texts)} classes"
     if config.other == "prompts":
-        found = by_prompts(logits, labels)
+        probabilities = by_prompts(logits, labels)
     else:
         held_out = images.rows("validation")
         seen = prompt_logits(model, texts, embeddings.of(held_out))
         rule = choose_rule(seen, class_indices(held_out, labels), labels, config.other)
-        found, about = by_rule(logits, labels, rule), f"{about}; {rule}"
+        probabilities = by_rule(logits, labels, rule)
+        about = f"{about}; {rule}"
     protocol: Protocol = "adapted" if tuned_on(clip.path) else "prompt"
-    write_predictions(out, rows, found, PredictionFacts(protocol=protocol, about=about), labels)
+    write_predictions(out, rows, probabilities, PredictionFacts(protocol=protocol, about=about), labels)
     return Predictions(out, "")
