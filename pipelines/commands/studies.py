@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fulora import progress
+from fulora.config import Config
 from fulora.engine import InProcess
 from fulora.terminal import PlainConsole, styled
 from fulora.workspace import Step, Workspace
@@ -15,7 +16,6 @@ from pipelines.commands.options import ConfigName, CpusPerTask, EngineName, Gpus
 from pipelines.commands.verify import typed
 
 if TYPE_CHECKING:
-    from fulora.config import Config
     from pipelines.configs import Study
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object per line, for programs.")]
