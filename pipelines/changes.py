@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pydantic import ValidationError
 
 from fulora.config import Config, Json, merged
+from fulora.json_files import explained
 
 
 def merge_over(kind: type[Config], common: object, changes: object) -> object:
@@ -49,11 +50,4 @@ def locate_errors(where: str) -> Iterator[None]:
     try:
         yield
     except ValidationError as error:
-        raise ValueError(f"{where}: {'; '.join(_describe(item) for item in error.errors())}") from error
-
-
-def _describe(item: object) -> str:
-    assert isinstance(item, dict)
-    path = ".".join(str(part) for part in item["loc"])
-    message = str(item["msg"]).removeprefix("Value error, ")
-    return f"{path}: {message}" if path else message
+        raise ValueError(f"{where}: {explained(error)}") from error

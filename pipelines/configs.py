@@ -30,22 +30,22 @@ STUDIES = {
 
 
 def configs_folder() -> Path:
-    """Where the shipped configs are: inside the installed package, or at the top of a clone."""
+    """Return the folder of the shipped configs: in the installed package, or at the top of a clone."""
     installed = HERE / "configs"
     return installed if installed.is_dir() else HERE.parent / "configs"
 
 
 def shipped() -> dict[str, Path]:
-    """Shipped configs by name, such as `demo` or `paper/fu_lora`."""
+    """Return the shipped configs by name, such as `demo` or `paper/fu_lora`."""
     root = configs_folder()
     return {path.relative_to(root).with_suffix("").as_posix(): path for path in sorted(root.rglob("*.yaml"))}
 
 
 def config_path(name: str) -> Path:
-    """The file of a shipped config's name, or of a path.
+    """Return the file of a shipped config's name, or of a path.
 
     Raises:
-        ConfigError: neither.
+        ConfigError: if it is neither.
     """
     known = shipped()
     if name in known:
@@ -57,10 +57,10 @@ def config_path(name: str) -> Path:
 
 
 def load(name: str, overrides: Sequence[str] = ()) -> tuple[Study, Config]:
-    """A config, validated whole, and the study it is for.
+    """Return a config, completely validated, and its study.
 
     Raises:
-        ConfigError: all that is wrong with it.
+        ConfigError: with all errors of the config.
     """
     path = config_path(name)
     values = overridden(read_yaml(path, shipped()), overrides)

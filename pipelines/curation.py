@@ -1,4 +1,4 @@
-"""The study that only curates: image sets from folders as they were published, or as a hospital exported them."""
+"""The study that only curates: image sets from published folders or hospital exports."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -21,5 +21,5 @@ class CurationConfig(Config):
 
 
 def run(cfg: CurationConfig, work: Workspace) -> ImageSet:
-    """Curate every set; returns the last."""
+    """Curate every set and return the last."""
     return [curated(config, cfg.data_root, work) for config in cfg.sets.values()][-1]

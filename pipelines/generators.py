@@ -118,5 +118,7 @@ def generate_sets(
 
 def distinct_loras(loras: Mapping[str, LoraWeights]) -> dict[str, LoraWeights]:
     """Return the distinct LoRAs, each by the first generator that has it."""
-    first = {lora.fingerprint: name for name, lora in reversed(loras.items())}
-    return {name: lora for name, lora in loras.items() if first[lora.fingerprint] == name}
+    first: dict[str, str] = {}
+    for name, lora in loras.items():
+        first.setdefault(lora.fingerprint, name)
+    return {name: loras[name] for name in first.values()}

@@ -122,23 +122,22 @@ class LoraJob:
         return _image_set(self.prior, "--prior"), _image_set(self.tested_on, "--test")
 
     def _read(self) -> tuple[TrainingImages, Provenance]:
-        """What is trained on, and the patients that the LoRA learns from."""
+        """The training images, and the provenance of the LoRA."""
         images, others = self._curated(), self._other_sets()
         material = read_training_images(images, *others, mask_channel=self.cfg.mask_channel)
         inherited = backbone_provenance(named_backbone(self.backbone), self.name_and_digest[0])
         return material, lora_provenance(f"LoRA {artifact_name(self.out)}", inherited, images, *others)
 
     def _curated(self) -> ImageSet:
-        """The folder, if it is an image set, or else the one that results from curating it."""
-        image_set = self._own_image_set()
-        if image_set is not None:
+        """The folder if it is an image set, else the image set that results from its curation."""
+        if image_set := self._given_image_set():
             return image_set
         config, root = curate_config(self.images, {"fit": "native", **self.curation})
         image_set = curated(config, root, Workspace(self.work, InProcess(), command=self.command))
         progress.note(f"curated: {image_set.path}")
         return image_set
 
-    def _own_image_set(self) -> ImageSet | None:
+    def _given_image_set(self) -> ImageSet | None:
         """The folder as an image set of fulora; None if it has to be curated first."""
         if self.curation or not (self.images / "train" / METADATA).is_file():
             return None
@@ -159,7 +158,7 @@ class LoraJob:
         """
         refuse_other_contents(self.out)
         self._other_sets()
-        findings, image_set, native = Findings(), self._own_image_set(), None
+        findings, image_set, native = Findings(), self._given_image_set(), None
         if image_set is not None:
             sizes = Counter((row.width, row.height) for split in ENCODED for row in image_set.rows(split))
         else:

@@ -1,4 +1,4 @@
-"""The study that only trains a LoRA: its curve, where over-fitting starts, and what it draws on the way."""
+"""The study that only trains a LoRA: its losses, the start of over-fitting, and samples during training."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -18,7 +18,7 @@ from pipelines.stages.train_lora import train_lora
 
 
 class LoraTrainingConfig(Config):
-    """Images, a backbone, and how to train. The validation split of `images` is of people not trained on."""
+    """Images, a backbone and training settings. The validation split of `images` has held-out patients."""
 
     study: Literal["lora_training"]
     data_root: Annotated[Path, Runtime] = Path("data")

@@ -1,4 +1,4 @@
-"""The study that makes the embedded models: pre-train a backbone and a CLIP on one image set."""
+"""The study that makes the embedded models: a backbone and a CLIP, pre-trained on one image set."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -10,7 +10,7 @@ from pipelines.backbones import OnSiteBackbone, get_backbone, get_clip
 
 
 class PretrainingConfig(Config):
-    """What to train, on which images."""
+    """The models and their training images."""
 
     study: Literal["pretraining"]
     data_root: Annotated[Path, Runtime] = Path("data")

@@ -257,7 +257,9 @@ def check(cfg: SegmentationConfig, heads: ImageSet, data_root: Path, work: Works
 def _sweep(cfg: SegmentationConfig, sets: Mapping[Size, ImageSet]) -> dict[str, dict[str, ImageSet]]:
     """See `Segmentation.sweep`; empty with one size."""
     sweep: dict[str, dict[str, ImageSet]] = {}
-    for size, images in sets.items() if len(cfg.sizes) > 1 else ():
+    if len(cfg.sizes) == 1:
+        return sweep
+    for size, images in sets.items():
         for name in cfg.arms_at(size):
             sweep.setdefault(name, {})[cfg.named(name, size)] = images
     return sweep

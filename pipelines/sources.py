@@ -1,52 +1,44 @@
-"""What a study reads from outside, checked and digested before anything runs."""
+"""The inputs of a study, checked and digested before anything runs."""
 
 from pathlib import Path
 
 from fulora.data.image_set import ImageSet
 from fulora.data.label_set import LabelSet
-from fulora.intake.config import AnySource, CurateConfig
-from fulora.stage import Source
+from fulora.intake.config import CurateConfig
 from fulora.workspace import Workspace
 from pipelines.stages.curate import curate
 from pipelines.stages.fetch import HubRepository, fetch_data
 
-FOLDER_HINT = "Set data_root=FOLDER to the folder that holds it; published sets can be had by `fulora data download`."
-
-
 HINTS = {
-    "folder": FOLDER_HINT,
+    "folder": "Set data_root=FOLDER to the folder that holds it; `fulora data download` gets published sets.",
     "split_file": "Or leave out split_file.",
     "key_file": "It holds the secret of the pseudonyms.",
 }
-"""What to do about something that a source reads and that is not there."""
+"""What to do about a missing input of a source."""
 
 
 def curated(config: CurateConfig, data_root: Path, work: Workspace) -> ImageSet:
-    """The image set of a config.
+    """Return the image set of a config.
 
     Raises:
-        MissingInputError: a folder or file that it reads is not there.
+        MissingInputError: if a folder or file that it reads does not exist.
     """
-    inputs = [
-        {name: work.read(data_root / path, hint=HINTS.get(name, "")) for name, path in source.input_paths().items()}
-        | _fetched(source, work)
-        for source in config.sources
-    ]
+    inputs = []
+    for source in config.sources:
+        paths = source.input_paths().items()
+        files = {name: work.read(data_root / path, hint=HINTS.get(name, "")) for name, path in paths}
+        if hub := source.hub_dataset():
+            files["folder"] = work.run(fetch_data, HubRepository(name=hub[0], revision=hub[1]))
+        inputs.append(files)
     return work.run(curate, config, inputs=inputs)
 
 
-def _fetched(source: AnySource, work: Workspace) -> dict[str, Source]:
-    """The folder of a set of the hub, which a stage brings here."""
-    of_hub = source.hub_dataset()
-    return {} if of_hub is None else {"folder": work.run(fetch_data, HubRepository(name=of_hub[0], revision=of_hub[1]))}
-
-
 def labels_of(config: CurateConfig, data_root: Path) -> LabelSet:
-    """The classes of the image set that a config makes, known before it is made: folders and lists are read at most.
+    """Return the classes of a config's image set before curation; at most folders and lists are read.
 
     Raises:
-        SourceError: a folder has not its source's layout.
-        LabelSetError: sources that come with different label sets, or class folders that make none.
+        SourceError: if a folder does not have the layout of its source.
+        LabelSetError: if sources have different label sets, or class folders are not one.
     """
     from fulora.intake.image_set_labels import inputs_under, resolve_label_set
 

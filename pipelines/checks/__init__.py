@@ -1,1 +1,1 @@
-"""What would stop a study late, found before anything is curated: from configs, lists, file names and headers."""
+"""Checks of studies before anything is curated: of configs, lists, file names and file headers."""

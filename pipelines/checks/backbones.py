@@ -21,18 +21,18 @@ CLIP = "open_clip_config.json and open_clip_model.safetensors"
 
 
 def check_models(
-    found: Findings, sources: Sources, where: str, config: BackboneConfig, work: Path, *, clip: bool = True
+    findings: Findings, sources: Sources, where: str, config: BackboneConfig, work: Path, *, clip: bool = True
 ) -> NativeSize | None:
     """Check as `check_backbone` does, and if models are pre-trained on site, the images for that."""
-    native = check_backbone(found, where, config, work, clip=clip)
+    native = check_backbone(findings, where, config, work, clip=clip)
     if isinstance(config, OnSiteBackbone) and native is not None:
         images = sources.expect(f"{where}.images", config.images)
-        check_pretraining_sizes(found, f"{where}.images", config.images, images.sizes("train"), native)
+        check_pretraining_sizes(findings, f"{where}.images", config.images, images.sizes("train"), native)
     return native
 
 
 def check_backbone(
-    found: Findings, where: str, config: BackboneConfig, work: Path, *, clip: bool = True
+    findings: Findings, where: str, config: BackboneConfig, work: Path, *, clip: bool = True
 ) -> NativeSize | None:
     """Check that weights exist, and return the sizes that the backbone was made for if its configs state them.
 
@@ -46,13 +46,13 @@ def check_backbone(
             return read_native_size(ASSETS / "diffusion")
         case BackboneFolders():
             if clip:
-                _check_clip(found, f"{where}.clip", config.clip)
-            return _check_diffusion(found, f"{where}.diffusion", config.diffusion)
+                _check_clip(findings, f"{where}.clip", config.clip)
+            return _check_diffusion(findings, f"{where}.diffusion", config.diffusion)
         case HubBackbone():
             if clip:
-                _published(found, f"{where}.clip", config.clip, fetch_clip.call(config.clip), work)
+                _published(findings, f"{where}.clip", config.clip, fetch_clip.call(config.clip), work)
             fetching = fetch_backbone.call(config.diffusion)
-            folder = _published(found, f"{where}.diffusion", config.diffusion, fetching, work)
+            folder = _published(findings, f"{where}.diffusion", config.diffusion, fetching, work)
             return None if folder is None else read_native_size(folder)
         case OnSiteBackbone():
             side = None if config.images.fit == "native" else config.images.image_size_px
@@ -60,12 +60,12 @@ def check_backbone(
             return NativeSize(side, latent, latent * 2 ** (len(config.diffusion.unet_channels) - 1))
 
 
-def _check_diffusion(found: Findings, where: str, path: Path) -> NativeSize | None:
+def _check_diffusion(findings: Findings, where: str, path: Path) -> NativeSize | None:
     if not path.exists():
-        found.problem(where, f"{path}: not found. Place a diffusers folder there, or set {where}=FOLDER.")
+        findings.problem(where, f"{path}: not found. Place a diffusers folder there, or set {where}=FOLDER.")
     elif path.is_file():
         if path.suffix != ".safetensors":
-            found.problem(
+            findings.problem(
                 where,
                 f"{path}: is a {path.suffix or 'file without ending'}; give {DIFFUSERS}, or one "
                 ".safetensors checkpoint",
@@ -74,7 +74,7 @@ def _check_diffusion(found: Findings, where: str, path: Path) -> NativeSize | No
         missing = [part for part in ("model_index.json", *PARTS) if not (path / part).exists()]
         missing += [f"{part}/*.safetensors" for part in WEIGHTS if (path / part).is_dir() and not _weights(path / part)]
         if missing:
-            found.problem(where, f"{path}: {', '.join(missing)} not found; expected {DIFFUSERS}")
+            findings.problem(where, f"{path}: {', '.join(missing)} not found; expected {DIFFUSERS}")
         else:
             return read_native_size(path)
     return None
@@ -84,14 +84,16 @@ def _weights(folder: Path) -> bool:
     return any(folder.glob("*.safetensors"))
 
 
-def _check_clip(found: Findings, where: str, path: Path) -> None:
+def _check_clip(findings: Findings, where: str, path: Path) -> None:
     if not path.exists():
-        found.problem(where, f"{path}: not found. Place {CLIP} there.")
+        findings.problem(where, f"{path}: not found. Place {CLIP} there.")
     elif not path.is_dir() or not any(path.glob("*.json")):
-        found.problem(where, f"{path}: no open_clip_config.json found; expected a folder with {CLIP}")
+        findings.problem(where, f"{path}: no open_clip_config.json found; expected a folder with {CLIP}")
 
 
-def _published(found: Findings, where: str, repository: HubRepository, fetching: Call[Any], work: Path) -> Path | None:
+def _published(
+    findings: Findings, where: str, repository: HubRepository, fetching: Call[Any], work: Path
+) -> Path | None:
     """Return the folder of published weights, among the artifacts or in the hub's cache; None if not downloaded."""
     fetched = work / f"{fetching.stage.name}-{fetching.fingerprint()}"
     if (fetched / RECORD).is_file():
@@ -102,7 +104,7 @@ def _published(found: Findings, where: str, repository: HubRepository, fetching:
     cached = try_to_load_from_cache(repository.name, file, revision=repository.revision)
     if isinstance(cached, str):
         return Path(cached).parent
-    found.note(
+    findings.note(
         where,
         f"{repository.name} (revision {repository.revision}) is neither among the artifacts nor in the hub's cache: "
         "`fulora run` downloads it, and asks for it before anything runs. Without internet set backbone.kind=folder "

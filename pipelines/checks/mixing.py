@@ -17,7 +17,7 @@ SHOWN = 4
 
 
 def check_mixing(
-    found: Findings, cfg: FuLoraConfig, training: Mapping[str, Mapping[str, int] | None], labels: LabelSet | None
+    findings: Findings, cfg: FuLoraConfig, training: Mapping[str, Mapping[str, int] | None], labels: LabelSet | None
 ) -> None:
     """Compare the number of generated images with what each arm adds, and `real_per_plane` with the real images.
 
@@ -30,7 +30,7 @@ def check_mixing(
         counts = training.get(arm.images)
         if arm.mix is None or counts is None:
             continue
-        wanted = _wanted(found, name, arm, counts, labels)
+        wanted = _wanted(findings, name, arm, counts, labels)
         if arm.synthetic is None:
             continue
         generate = cfg.synthetic[arm.synthetic].generate
@@ -38,7 +38,7 @@ def check_mixing(
         planes = generate.planes or tuple(wanted)
         absent = [plane for plane, count in wanted.items() if count and plane not in planes]
         if absent:
-            found.problem(
+            findings.problem(
                 f"{where}.planes",
                 f"{', '.join(absent)} is not generated, and arms add images of it: add it, or give mix.ratio plane by "
                 "plane with 0 for it",
@@ -48,9 +48,9 @@ def check_mixing(
             supply = supplies.setdefault(where, Supply(generate.per_class))
             (supply.short if arm.mix.too_few == "fail" else supply.scarce)[name] = most
         elif arm.mix.assessed and arm.mix.too_few == "fail" and most > (1 - SPARE) * generate.per_class:
-            found.note(f"{where}.per_class", _describe_spare(most, generate.per_class, arm.mix))
+            findings.note(f"{where}.per_class", _describe_spare(most, generate.per_class, arm.mix))
     for where, supply in supplies.items():
-        _report(found, f"{where}.per_class", supply)
+        _report(findings, f"{where}.per_class", supply)
 
 
 @dataclass
@@ -68,7 +68,7 @@ class Supply:
 
 
 def _wanted(
-    found: Findings, name: str, arm: ArmConfig, real: Mapping[str, int], labels: LabelSet | None
+    findings: Findings, name: str, arm: ArmConfig, real: Mapping[str, int], labels: LabelSet | None
 ) -> dict[str, int]:
     """The number of images of each class that an arm adds."""
     mix, names = arm.mix or MixConfig(arm="none"), real if labels is None else labels.names
@@ -77,7 +77,7 @@ def _wanted(
         least = min(counts.values(), default=0)
         if mix.real_per_plane is not None and mix.real_per_plane > least:
             few = ", ".join(f"{plane} {count}" for plane, count in counts.items() if count < mix.real_per_plane)
-            found.problem(
+            findings.problem(
                 "real_per_plane",
                 f"the arm {name!r} keeps {mix.real_per_plane} real images of each plane; training has fewer of {few}",
             )
@@ -95,16 +95,16 @@ def _describe_spare(wanted: int, drawn: int, mix: MixConfig) -> str:
     )
 
 
-def _report(found: Findings, where: str, supply: Supply) -> None:
+def _report(findings: Findings, where: str, supply: Supply) -> None:
     if supply.short:
-        found.problem(
+        findings.problem(
             where,
             f"{supply.per_class} images of each plane are generated, and more are added by {_arms(supply.short)}: set "
             f"{where}={max(supply.short.values())} at least, and more for what filters reject; or lower mix.ratio "
             "or mix.cap; or set mix.too_few=repeat",
         )
     if supply.scarce:
-        found.note(
+        findings.note(
             where,
             f"{supply.per_class} images of each plane are generated, and more are added by {_arms(supply.scarce)}: "
             "some are used several times (mix.too_few=repeat)",

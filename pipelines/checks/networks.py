@@ -15,7 +15,7 @@ from pipelines.segmentation import SegmentationConfig, Size
 from pipelines.synthetic_heads import SyntheticArmConfig, SyntheticHeadsConfig, classes_with_masks
 
 
-def check_segmentation(found: Findings, sources: Sources, cfg: SegmentationConfig, key: str, work: Path) -> None:
+def check_segmentation(findings: Findings, sources: Sources, cfg: SegmentationConfig, key: str, work: Path) -> None:
     """Check a segmentation study, or the segmentation of another study; `key` is "" or `segmentation.`."""
     heads = sources.expect(f"{key}heads", cfg.heads)
     sources.require(f"{key}encoder_file", cfg.encoder_file, "Or leave out encoder_file.")
@@ -23,30 +23,30 @@ def check_segmentation(found: Findings, sources: Sources, cfg: SegmentationConfi
     excessive = [str(size) for size in cfg.sizes if size != "all" and size > least]
     if heads.complete and excessive:
         wanted = ", ".join(excessive)
-        found.problem(f"{key}sizes", f"{wanted} training images of each plane are wanted, and there are {least}")
+        findings.problem(f"{key}sizes", f"{wanted} training images of each plane are wanted, and there are {least}")
     elif heads.complete and least:
-        _check_epochs(found, cfg, key, heads)
+        _check_epochs(findings, cfg, key, heads)
     if cfg.synthetic is None:
         return
     at = f"{key}synthetic"
-    native = check_models(found, sources, f"{at}.backbone", cfg.synthetic.backbone, work, clip=False)
+    native = check_models(findings, sources, f"{at}.backbone", cfg.synthetic.backbone, work, clip=False)
     labels = sources.labels(f"{key}heads", cfg.heads)
     for name, arm in cfg.synthetic.arms.items():
-        _check_arm(found, f"{at}.arms.{name}", f"{key}heads", arm, cfg.synthetic, heads, labels, native)
+        _check_arm(findings, f"{at}.arms.{name}", f"{key}heads", arm, cfg.synthetic, heads, labels, native)
 
 
-def _check_epochs(found: Findings, cfg: SegmentationConfig, key: str, heads: ExpectedSet) -> None:
+def _check_epochs(findings: Findings, cfg: SegmentationConfig, key: str, heads: ExpectedSet) -> None:
     """Check that each network's epochs are more steps than its warm-up, at each size; folds leave fewer images."""
     for size in cfg.sizes:
         labelled = _training_images(heads, size, cfg.folds)
         for name, unet in cfg.networks().items():
-            _check_steps(found, f"{key}arms.{name}" if cfg.arms else f"{key}unet", unet, labelled)
+            _check_steps(findings, f"{key}arms.{name}" if cfg.arms else f"{key}unet", unet, labelled)
         if cfg.synthetic is None:
             continue
-        _check_steps(found, f"{key}unet", cfg.unet, _training_images(heads, size, cfg.synthetic.folds))
+        _check_steps(findings, f"{key}unet", cfg.unet, _training_images(heads, size, cfg.synthetic.folds))
         student = cfg.synthetic.student(cfg.unet)
         for name, arm in cfg.synthetic.arms_at(size).items():
-            _check_steps(found, f"{key}synthetic.arms.{name}", student, labelled + arm.additions.images)
+            _check_steps(findings, f"{key}synthetic.arms.{name}", student, labelled + arm.additions.images)
 
 
 def _training_images(heads: ExpectedSet, size: Size, folds: int | None) -> int:
@@ -55,13 +55,13 @@ def _training_images(heads: ExpectedSet, size: Size, folds: int | None) -> int:
     return every - (every // folds if folds else 0)
 
 
-def _check_steps(found: Findings, where: str, unet: UnetConfig, images: int) -> None:
-    with found.collect(where, ValueError):
+def _check_steps(findings: Findings, where: str, unet: UnetConfig, images: int) -> None:
+    with findings.collect(where, ValueError):
         unet.of(max(images, 1))
 
 
 def _check_arm(
-    found: Findings,
+    findings: Findings,
     where: str,
     heads_at: str,
     arm: SyntheticArmConfig,
@@ -73,18 +73,18 @@ def _check_arm(
     """Check sizes and classes of the images that are generated for one arm."""
     if arm.lora is not None:
         at = "lora" if arm.lora == common.lora else f"{where}.lora"
-        check_lora_sizes(found, at, heads_at, arm.lora, heads.sizes("train", "validation"), native)
+        check_lora_sizes(findings, at, heads_at, arm.lora, heads.sizes("train", "validation"), native)
     if arm.generate is None:
         return
-    check_generated_size(found, f"{where}.generate", arm.generate, native)
+    check_generated_size(findings, f"{where}.generate", arm.generate, native)
     if labels is None:
         return
     requested: Iterable[str] = arm.generate.planes or ()
-    check_names(found, f"{where}.generate.planes", requested, labels)
+    check_names(findings, f"{where}.generate.planes", requested, labels)
     unmasked = [name for name in requested if name in labels.names and name not in classes_with_masks(labels)]
     if unmasked:
         masked = ", ".join(classes_with_masks(labels)) or "none"
-        found.problem(
+        findings.problem(
             f"{where}.generate.planes",
             f"{', '.join(unmasked)}: its images have no masks; classes with masks: {masked} (label set {labels.name})",
         )

@@ -10,7 +10,7 @@ from pipelines.fu_lora_config import FuLoraConfig
 
 
 def check_prompts(
-    found: Findings, cfg: FuLoraConfig, labels: LabelSet, pretraining_labels: LabelSet | None = None
+    findings: Findings, cfg: FuLoraConfig, labels: LabelSet, pretraining_labels: LabelSet | None = None
 ) -> None:
     """Report prompts for other classes, rules for a missing negative class, and unknown classes.
 
@@ -18,13 +18,13 @@ def check_prompts(
         labels: of the study's `planes`.
         pretraining_labels: of the images that a CLIP is pre-trained on on site; None if there are none, or unknown.
     """
-    with found.collect("zero_shot", LabelSetError):
+    with findings.collect("zero_shot", LabelSetError):
         cfg.zero_shot.asked(labels)
     for where, prompts in _prompts(cfg):
-        with found.collect(where, LabelSetError):
+        with findings.collect(where, LabelSetError):
             prompts_of(labels, prompts)
     if isinstance(cfg.backbone, OnSiteBackbone) and pretraining_labels is not None:
-        with found.collect("backbone.clip.classes", LabelSetError):
+        with findings.collect("backbone.clip.classes", LabelSetError):
             pretraining_labels.places(cfg.backbone.clip.classes)
 
 

@@ -35,55 +35,55 @@ def check_study(values: Config, work: Path) -> Findings:
     Args:
         work: the folder of artifacts.
     """
-    found = Findings()
+    findings = Findings()
     root = values.data_root if hasattr(values, "data_root") else Path()
-    sources = Sources(found, root)
+    sources = Sources(findings, root)
     match values:
         case FuLoraConfig():
-            _fu_lora(found, sources, values, work)
+            _fu_lora(findings, sources, values, work)
         case SegmentationStudyConfig():
-            check_segmentation(found, sources, values, "", work)
+            check_segmentation(findings, sources, values, "", work)
         case AssessmentStudyConfig():
-            _assessment(found, sources, values, work)
+            _assessment(findings, sources, values, work)
         case LoraTrainingConfig():
             images = sources.expect("images", values.images)
-            native = check_models(found, sources, "backbone", values.backbone, work, clip=False)
-            check_lora_sizes(found, "lora", "images", values.lora, images.sizes(*ENCODED), native)
+            native = check_models(findings, sources, "backbone", values.backbone, work, clip=False)
+            check_lora_sizes(findings, "lora", "images", values.lora, images.sizes(*ENCODED), native)
         case CurationConfig():
             for name, config in values.sets.items():
                 sources.expect(f"sets.{name}", config)
         case PretrainingConfig():
-            check_models(found, sources, "models", values.models, work)
-    return found
+            check_models(findings, sources, "models", values.models, work)
+    return findings
 
 
-def _fu_lora(found: Findings, sources: Sources, cfg: FuLoraConfig, work: Path) -> None:
+def _fu_lora(findings: Findings, sources: Sources, cfg: FuLoraConfig, work: Path) -> None:
     planes = sources.expect(PLANES_AT, cfg.planes)
     others = {name: sources.expect(f"other_images.{name}", images) for name, images in cfg.other_images.items()}
     lora_at, lora_images = PLANES_AT, planes
     if cfg.lora_images is not None:
         lora_at, lora_images = LORA_AT, sources.expect(LORA_AT, cfg.lora_images)
     sources.require("classifier_file", cfg.classifier_file, "Or set classifier.weights=none.")
-    native = check_models(found, sources, "backbone", cfg.backbone, work)
-    _generators(found, cfg.synthetic, cfg.lora, cfg.generate, lora_at, lora_images, native)
+    native = check_models(findings, sources, "backbone", cfg.backbone, work)
+    _generators(findings, cfg.synthetic, cfg.lora, cfg.generate, lora_at, lora_images, native)
     if cfg.prior is not None:
-        check_generated_size(found, "prior", cfg.prior, native)
-    check_classes(found, sources, cfg)
+        check_generated_size(findings, "prior", cfg.prior, native)
+    check_classes(findings, sources, cfg)
     labels = sources.labels(PLANES_AT, cfg.planes)
     if labels is not None:
         on_site = cfg.backbone.images if native is not None and isinstance(cfg.backbone, OnSiteBackbone) else None
-        check_prompts(found, cfg, labels, None if on_site is None else sources.labels("backbone.images", on_site))
+        check_prompts(findings, cfg, labels, None if on_site is None else sources.labels("backbone.images", on_site))
     check_generated_classes(
-        found, cfg.synthetic, labels, lora_at, lora_images, {PLANES_AT: planes, lora_at: lora_images, **others}
+        findings, cfg.synthetic, labels, lora_at, lora_images, {PLANES_AT: planes, lora_at: lora_images, **others}
     )
     training = {name: images.counts("train") if images.complete else None for name, images in others.items()}
-    check_mixing(found, cfg, {"": planes.counts("train") if planes.complete else None, **training}, labels)
+    check_mixing(findings, cfg, {"": planes.counts("train") if planes.complete else None, **training}, labels)
     if cfg.segmentation is not None:
-        check_segmentation(found, sources, cfg.segmentation, "segmentation.", work)
+        check_segmentation(findings, sources, cfg.segmentation, "segmentation.", work)
 
 
 def _generators(
-    found: Findings,
+    findings: Findings,
     generators: Generators,
     lora: LoraConfig,
     generate: GenerateConfig,
@@ -95,18 +95,18 @@ def _generators(
     for name, one in generators.items():
         if one.lora is not None:
             where = "lora" if one.lora == lora else f"synthetic.{name}.lora"
-            check_lora_sizes(found, where, images_at, one.lora, images.sizes(*ENCODED), native)
+            check_lora_sizes(findings, where, images_at, one.lora, images.sizes(*ENCODED), native)
         where = "generate" if one.generate == generate else f"synthetic.{name}.generate"
-        check_generated_size(found, where, one.generate, native)
+        check_generated_size(findings, where, one.generate, native)
 
 
-def _assessment(found: Findings, sources: Sources, cfg: AssessmentStudyConfig, work: Path) -> None:
+def _assessment(findings: Findings, sources: Sources, cfg: AssessmentStudyConfig, work: Path) -> None:
     images = sources.expect(IMAGES_AT, cfg.images)
-    native = check_models(found, sources, "backbone", cfg.backbone, work, clip=False)
-    check_models(found, sources, "clip", cfg.clip, work)
+    native = check_models(findings, sources, "backbone", cfg.backbone, work, clip=False)
+    check_models(findings, sources, "clip", cfg.clip, work)
     sources.require("classifier_file", cfg.classifier_file, "Or set classifier.weights=none.")
-    _generators(found, cfg.synthetic, cfg.lora, cfg.generate, IMAGES_AT, images, native)
+    _generators(findings, cfg.synthetic, cfg.lora, cfg.generate, IMAGES_AT, images, native)
     labels = sources.labels(IMAGES_AT, cfg.images)
     if labels is not None:
-        check_generator_names(found, cfg.generate, cfg.synthetic, labels)
-    check_generated_classes(found, cfg.synthetic, labels, IMAGES_AT, images, {IMAGES_AT: images})
+        check_generator_names(findings, cfg.generate, cfg.synthetic, labels)
+    check_generated_classes(findings, cfg.synthetic, labels, IMAGES_AT, images, {IMAGES_AT: images})

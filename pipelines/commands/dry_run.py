@@ -6,6 +6,7 @@ from pathlib import Path
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any
 
+from fulora.config import Config
 from fulora.engine import InProcess
 from fulora.stage import Call, read_record
 from fulora.terminal import PlainConsole, printable
@@ -13,14 +14,13 @@ from fulora.workspace import ReachedError, Step, Workspace
 from pipelines.trainings import Training
 
 if TYPE_CHECKING:
-    from fulora.config import Config
     from pipelines.configs import Study
 
 ARM_STAGES = ("train_classifier", "tune_clip", "train_unet")
 """The stages whose trainings belong to an arm, one for each seed."""
 
 
-def print_costs(study: "Study", values: "Config", plan: Workspace) -> None:
+def print_costs(study: "Study", values: Config, plan: Workspace) -> None:
     """Print the arms of a planned study, then run the stages before its LoRAs and print the plan of each LoRA."""
     arms = [step for step in plan.steps if step.call.stage.name in ARM_STAGES]
     if arms:
@@ -86,7 +86,7 @@ def _cost(steps: Sequence[Step], seconds: Mapping[str, float]) -> str:
     return "not known before one is done" if each is None else f"about {missing * each / 60:.1f} min"
 
 
-def _print_lora_plans(study: "Study", values: "Config", work: Path) -> None:
+def _print_lora_plans(study: "Study", values: Config, work: Path) -> None:
     from fulora.diffusion.models.loading import load_backbone
     from fulora.diffusion.training.image_sets import read_training_images
     from fulora.diffusion.training.plan import plan_training

@@ -1,11 +1,13 @@
 """`fulora lora train`: a LoRA from a folder of images and a backbone, without a study around it."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from fulora import progress
+from fulora.config import ConfigError, overridden, part, read_yaml, validated
+from fulora.diffusion.config import LoraConfig
 from pipelines.backbones import DEMO
 from pipelines.commands.options import (
     Backbone,
@@ -17,9 +19,6 @@ from pipelines.commands.options import (
     Work,
 )
 from pipelines.commands.verify import typed
-
-if TYPE_CHECKING:
-    from fulora.diffusion.config import LoraConfig
 
 
 def train(
@@ -79,10 +78,8 @@ def train(
         print(file)
 
 
-def _settings(config: str | None, overrides: list[str]) -> "tuple[LoraConfig, dict[str, object]]":
+def _settings(config: str | None, overrides: list[str]) -> tuple[LoraConfig, dict[str, object]]:
     """The LoRA's config, and the settings of the curation, `images.KEY=VALUE`."""
-    from fulora.config import ConfigError, overridden, part, read_yaml, validated
-    from fulora.diffusion.config import LoraConfig
     from pipelines.configs import config_path, shipped
 
     values = read_yaml(config_path(config), shipped()) if config else {"lora": {}}

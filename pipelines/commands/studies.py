@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fulora import progress
+from fulora.config import Config
 from fulora.engine import InProcess
 from fulora.terminal import PlainConsole, styled
 from fulora.workspace import Step, Workspace
@@ -15,7 +16,7 @@ from pipelines.commands.options import ConfigName, CpusPerTask, EngineName, Gpus
 from pipelines.commands.verify import typed
 
 if TYPE_CHECKING:
-    from fulora.config import Config
+    from pipelines.configs import Study
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object per line, for programs.")]
 MARKS = {
@@ -57,13 +58,8 @@ def run(
 
       fulora run study data_root=/shared/data --work /shared/work --engine ray --gpus 1
     """
-    from pipelines.configs import load
-
-    study, values = load(config, overrides or [])
     progress.show(not (quiet or as_json))
-    notes = _checked(config, values, work)
-    plan = Workspace(work, InProcess(), plan=True)
-    study.run(values, plan)
+    study, values, plan, notes = _plan(config, overrides, work)
     plan.checked()
     if dry_run:
         from pipelines.commands.dry_run import print_costs
@@ -92,17 +88,21 @@ def run(
     print(json.dumps({"result": result, "seconds": round(time.monotonic() - started, 1)}) if as_json else result)
 
 
-def _checked(config: str, values: "Config", work: Path) -> list[str]:
-    """Notes on a study before it runs, a line each.
+def _plan(config: str, overrides: list[str] | None, work: Path) -> "tuple[Study, Config, Workspace, list[str]]":
+    """The study, its config, its planned steps, and notes on it, a line each.
 
     Raises:
         ConfigError: if the study has problems, with all that can be found before anything is curated.
     """
     from pipelines.checks.studies import check_study
+    from pipelines.configs import load
 
+    study, values = load(config, overrides or [])
     findings = check_study(values, work)
     findings.stop(config)
-    return findings.note_lines()
+    plan = Workspace(work, InProcess(), plan=True)
+    study.run(values, plan)
+    return study, values, plan, findings.note_lines()
 
 
 def _step_facts(step: Step, seconds: float) -> dict[str, str | float | bool]:
@@ -128,12 +128,7 @@ def status(
 
       fulora status demo
     """
-    from pipelines.configs import load
-
-    study, values = load(config, overrides or [])
-    notes = _checked(config, values, work)
-    plan = Workspace(work, InProcess(), plan=True)
-    study.run(values, plan)
+    _, _, plan, notes = _plan(config, overrides, work)
     if as_json:
         for line in notes:
             progress.note(line)

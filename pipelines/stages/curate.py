@@ -2,14 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from fulora.data.image_set import ImageSet
 from fulora.intake.config import CurateConfig
+from fulora.intake.source_config import SourceInputs
 from fulora.stage import Source, stage
-
-if TYPE_CHECKING:
-    from fulora.intake.source_config import SourceInputs
 
 Outside = Sequence[Mapping[str, Source]]
 """The inputs of every source: `folder`, `split_file`, `key_file`, those that it has."""
@@ -82,7 +79,7 @@ def curate(out: Path, config: CurateConfig, inputs: Outside) -> ImageSet:
     return ImageSet(out, "")
 
 
-def _paths(config: CurateConfig, inputs: Outside) -> "list[SourceInputs]":
+def _paths(config: CurateConfig, inputs: Outside) -> list[SourceInputs]:
     from fulora.intake.image_set_labels import source_inputs
 
     return source_inputs(config, [{name: item.path for name, item in one.items()} for one in inputs])

@@ -10,7 +10,7 @@ from fulora.stage import Source, stage
 
 @stage(version=2)
 def embed_images(out: Path, images: ImageSet, clip: ClipWeights | Source) -> Embeddings:
-    """The unit direction of every image of every split."""
+    """Write the unit direction of every image of every split."""
     from fulora.clip.embed import image_directions
     from fulora.clip.loading import load_clip
     from fulora.data.embeddings import write_embeddings

@@ -1,4 +1,4 @@
-"""Bring published weights onto this machine, at a named revision."""
+"""Download published weights and data sets at a named revision."""
 
 from pathlib import Path
 
@@ -16,20 +16,20 @@ class HubRepository(Config):
 
 
 def has_backbone(config: HubRepository) -> None:
-    """Ask for a diffusers pipeline before any stage of a study runs."""
-    _ask(config, "model_index.json")
+    """Check that the hub has a diffusers pipeline, before any stage of a study runs."""
+    _require(config, "model_index.json")
 
 
 def has_clip(config: HubRepository) -> None:
-    """Ask for a CLIP in open_clip's layout before any stage of a study runs."""
-    _ask(config, "open_clip_config.json")
+    """Check that the hub has a CLIP in open_clip's layout, before any stage of a study runs."""
+    _require(config, "open_clip_config.json")
 
 
-def _ask(config: HubRepository, file: str) -> None:
-    """Ask the hub whether the repository has a file, once and without retries.
+def _require(config: HubRepository, file: str) -> None:
+    """Ask the hub once, without retries, whether the repository has a file.
 
     Raises:
-        ValueError: it cannot be had; says what to place where instead.
+        ValueError: if it does not, or is not reachable, with what to place where instead.
     """
     from urllib.request import Request, urlopen
 
@@ -42,32 +42,35 @@ def _ask(config: HubRepository, file: str) -> None:
         with urlopen(Request(url, headers=headers, method="HEAD"), timeout=10):
             return
     except OSError as error:
-        raise ValueError(
-            f"{config.name} (revision {config.revision}) cannot be had from the hub ({error}). Where "
-            "there is no internet, copy it from a machine that has it (hf download NAME --local-dir FOLDER) and set "
-            "backbone.kind=folder backbone.diffusion=FOLDER backbone.clip=FOLDER: the first in diffusers' layout "
+        advice = (
+            "set backbone.kind=folder backbone.diffusion=FOLDER backbone.clip=FOLDER: the first in diffusers' layout "
             "(model_index.json, unet/, vae/, text_encoder/, tokenizer/, scheduler/), the second in open_clip's "
             "(open_clip_config.json, open_clip_model.safetensors)"
-        ) from error
+        )
+        raise _unavailable(config, error, "", advice) from error
+
+
+def _unavailable(config: HubRepository, error: OSError, options: str, advice: str) -> ValueError:
+    return ValueError(
+        f"{config.name} (revision {config.revision}) cannot be had from the hub ({error}). Without internet, copy it "
+        f"from a machine that has it (hf download NAME {options}--local-dir FOLDER), and {advice}"
+    )
 
 
 def has_data(config: HubRepository) -> None:
-    """Ask for a data set before any stage of a study runs."""
+    """Check that the hub has a data set, before any stage of a study runs."""
     from huggingface_hub import HfApi
 
     try:
         HfApi().dataset_info(config.name, revision=config.revision, timeout=10)
     except OSError as error:
-        raise ValueError(
-            f"{config.name} (revision {config.revision}) cannot be had from the hub ({error}). Where there is no "
-            "internet, copy it from a machine that has it (hf download NAME --repo-type dataset --local-dir FOLDER), "
-            "and say folder: FOLDER instead of hub and revision"
-        ) from error
+        advice = "set folder: FOLDER instead of hub and revision"
+        raise _unavailable(config, error, "--repo-type dataset ", advice) from error
 
 
 @stage(version=1, resumes=True, check=has_data)
 def fetch_data(out: Path, config: HubRepository) -> Source:
-    """Download a data set, all its files; it is known by its name and revision."""
+    """Download all files of a data set, which is identified by its name and revision."""
     from huggingface_hub import snapshot_download
 
     snapshot_download(config.name, repo_type="dataset", revision=config.revision, local_dir=out)

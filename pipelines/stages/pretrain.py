@@ -1,4 +1,4 @@
-"""Train a small diffusion backbone from nothing: on phantoms, or on site where no hub can be reached."""
+"""Train a small diffusion backbone from scratch: on phantoms, or on site without access to a hub."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from fulora.stage import stage
 
 @stage(version=2, resumes=True)
 def pretrain(out: Path, config: PretrainConfig, images: ImageSet) -> Backbone:
-    """Train on the training split of `images`; every class is asked for by its caption."""
+    """Train on the training split of `images`; the prompt of a class is its caption."""
     from fulora.data.model_provenance import write_model_provenance
     from fulora.data.pictures.loaders import load_pixels
     from fulora.diffusion.models.tokenizers import collect_words

@@ -1,4 +1,4 @@
-"""Train a small CLIP from nothing, on the same images as the backbone."""
+"""Train a small CLIP from scratch, on the same images as the backbone."""
 
 from pathlib import Path
 
@@ -10,10 +10,10 @@ from fulora.stage import stage
 
 @stage(version=2, resumes=True)
 def pretrain_clip(out: Path, config: ClipPretrainConfig, images: ImageSet) -> ClipWeights:
-    """Train on the images of the training split that show one of the classes that the config names, or any.
+    """Train on the training images of the classes that the config names, by default all.
 
     Raises:
-        LabelSetError: the config names a class that the images do not have.
+        LabelSetError: if the config names a class that the images do not have.
     """
     from fulora.clip.pretrain import fit
     from fulora.data.model_provenance import write_model_provenance

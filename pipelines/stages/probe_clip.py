@@ -20,13 +20,13 @@ def probe_clip(
     embeddings: Embeddings,
     test_embeddings: Embeddings,
 ) -> Predictions:
-    """Fit on the training split of `images`, choose on its validation split, predict the test split of `tested_on`.
+    """Fit on the training split of `images`, select on its validation split, predict the test split of `tested_on`.
 
     Args:
         embeddings, test_embeddings: of the two sets, by this CLIP.
 
     Raises:
-        LabelSetError: the two sets, or the CLIP where it was tuned, have different classes; or the prompts do not fit.
+        LabelSetError: if the two sets, or the tuned CLIP, have different classes, or the prompts do not match.
         OverlapError, SameNumberError: if the CLIP, the head, or a parent of them, learned from a test image or patient.
     """
     from fulora.clip.embed import text_directions
@@ -50,17 +50,15 @@ def probe_clip(
     of_clip = provenance_of(clip.path, f"CLIP {clip.path.name}")
     head = build_model_provenance("the head", images, training, held_out, parents=[of_clip])
     refuse_leaks([head], rows, distinct_patients=different_patients(tested_on.path))
-    train, seen = (
-        LabelledFeatures(embeddings.of(found), class_indices(found, labels)) for found in (training, held_out)
-    )
+    train, seen = (LabelledFeatures(embeddings.of(part), class_indices(part, labels)) for part in (training, held_out))
     test = test_embeddings.of(rows)
     if config.head == "linear":
-        found, about = linear_probe(train, seen, test, len(labels.names), config)
+        probabilities, about = linear_probe(train, seen, test, len(labels.names), config)
     else:
         model = load_clip(clip.path)
         texts = text_directions(model.model, model.tokenizer, prompts_of(labels, config.prompts).texts()).numpy()
         scale = logit_scale(model.model)
-        found, about = tip_adapter(train, seen, test, texts, scale, config)
+        probabilities, about = tip_adapter(train, seen, test, texts, scale, config)
     facts = PredictionFacts(protocol=protocol_of(training, rows), about=about)
-    write_predictions(out, rows, found, facts, labels)
+    write_predictions(out, rows, probabilities, facts, labels)
     return Predictions(out, "")

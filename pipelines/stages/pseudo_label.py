@@ -1,4 +1,4 @@
-"""Add images without masks to labelled ones, with masks that an ensemble draws on them."""
+"""Add images without masks to labelled ones, with masks that an ensemble predicts."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,11 +13,11 @@ from fulora.stage import stage
 def pseudo_label(
     out: Path, config: AdditionConfig, labelled: ImageSet, candidates: ImageSet, teachers: Sequence[UnetWeights]
 ) -> ImageSet:
-    """The labelled set and, in its training split, candidates with drawn masks; `pseudo_labels.json` tells of each.
+    """Write the labelled set and, in its training split, candidates with predicted masks, and `pseudo_labels.json`.
 
     Args:
-        candidates: whose training images are drawn on, those of `labelled` aside.
-        teachers: trained on the training images of `labelled` and nothing else.
+        candidates: their training images that are not in `labelled` get masks.
+        teachers: trained on the training images of `labelled` alone.
     """
     from fulora.data.provenance import derive_provenance, provenance_of
     from fulora.segmentation.additions import add_pseudo_labelled

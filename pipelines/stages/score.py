@@ -10,9 +10,9 @@ from fulora.stage import stage
 
 @stage(version=4)
 def score(out: Path, config: ScoreConfig, predictions: Mapping[str, Sequence[Predictions]]) -> Scores:
-    """All scores of each arm, and the comparisons of arms that the config names.
+    """Write all scores of each arm, and the comparisons of arms that the config names.
 
-    What cannot be resampled (a site with one patient) has no interval, and its note says so; AUC needs two classes.
+    A group that cannot be resampled (a site with one patient) has no interval, and a note; AUC needs two classes.
 
     Args:
         predictions: by arm, one a training seed. All arms predict the same images in the same order.

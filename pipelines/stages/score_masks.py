@@ -10,7 +10,7 @@ from fulora.stage import stage
 
 @stage(version=3)
 def score_masks(out: Path, config: MaskScoreConfig, measurements: Mapping[str, Sequence[Measurements]]) -> Scores:
-    """All scores of each arm, and the comparisons of arms that the config names.
+    """Write all scores of each arm, and the comparisons of arms that the config names.
 
     Args:
         measurements: by arm, one a training seed. All arms measure the same images in the same order.

@@ -15,7 +15,7 @@ def segment(out: Path, config: SegmentConfig, images: ImageSet, unets: Sequence[
     """Write a mask for each image of the test split of `images`, of its size, and the label set of the networks.
 
     Args:
-        unets: one network, or several whose probabilities are averaged; they know the structures of `images`.
+        unets: one network, or several whose probabilities are averaged; they predict the structures of `images`.
 
     Raises:
         OverlapError, SameNumberError: if a network, or a parent of it, learned from a test image or patient.
@@ -44,9 +44,9 @@ def segment(out: Path, config: SegmentConfig, images: ImageSet, unets: Sequence[
     refuse_leaks(learned, rows, distinct_patients=different_patients(images.path))
     Provenance().joined(*learned).write(out)
     models = [load_unet(unet.path).to(device) for unet in unets]
-    made = MaskSet(out, "")
+    mask_set = MaskSet(out, "")
     (out / "masks").mkdir()
     for row, mask in zip(rows, predict(models, map(images.pixels, rows), config, total=len(rows)), strict=True):
-        Image.fromarray(mask).save(made.file(row.image_id))
+        Image.fromarray(mask).save(mask_set.file(row.image_id))
     known[0].write(out)
-    return made
+    return mask_set

@@ -1,4 +1,4 @@
-"""Add generated pairs to labelled images: each picture comes with its mask, in its red channel."""
+"""Add generated pairs to labelled images: each image has its mask in its red channel."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from fulora.stage import stage
 
 @stage(version=2)
 def split_pairs(out: Path, config: AdditionConfig, labelled: ImageSet, pairs: ImageSet) -> ImageSet:
-    """The labelled set and, in its training split, generated images with the masks drawn with them.
+    """Write the labelled set and, in its training split, generated images with their masks.
 
     Args:
         pairs: generated in colour, by a LoRA that was trained with `mask_channel`.

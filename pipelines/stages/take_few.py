@@ -1,4 +1,4 @@
-"""Keep a few training images: what a study learns from with less data."""
+"""Keep a few training images, for a study with less data."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from fulora.stage import stage
 
 
 class FewConfig(Config):
-    """How many training images are kept; a smaller number keeps a part of what a larger one does."""
+    """The number of training images to keep; a smaller number keeps a subset of a larger one."""
 
     images: PositiveInt
     seed: int = 0
@@ -18,7 +18,7 @@ class FewConfig(Config):
 
 @stage(version=2)
 def take_few(out: Path, config: FewConfig, images: ImageSet) -> ImageSet:
-    """So many training images of each plane, from as many patients as there are; validation and test stay whole."""
+    """Write `images` training images of each plane, from as many patients as possible, and all others."""
     from fulora.data.splits import Member, few_images
 
     members = [Member(row.image_id, row.patient_key, row.plane) for row in images.rows("train")]

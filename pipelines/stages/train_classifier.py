@@ -10,15 +10,15 @@ from fulora.stage import Source, stage
 
 
 def _check(config: ClassifierConfig, images: ImageSet, start: Source | None) -> None:
-    """Build the network before anything runs: a name, a file or weights that cannot be had are told at once."""
-    if config.weights != "imagenet":  # a download would come before what else is wrong
-        what = {key: getattr(config, key) for key in ("architecture", "weights", "stem", "image_size_px")}
-        _buildable(ClassifierConfig(**what), None if start is None else start.path)
+    """Build the network before anything runs, so that an unknown name or missing weights are reported at once."""
+    if config.weights != "imagenet":  # a download would delay other errors
+        settings = {key: getattr(config, key) for key in ("architecture", "weights", "stem", "image_size_px")}
+        _buildable(ClassifierConfig(**settings), None if start is None else start.path)
 
 
 @lru_cache(1)
 def _buildable(config: ClassifierConfig, start: Path | None) -> None:
-    """Once for all arms and seeds of a study, whose networks are the same but for the size of the head."""
+    """Build once for all arms and seeds of a study, whose networks differ in the size of the head alone."""
     from fulora.classification.model import build_classifier
 
     build_classifier(config, classes=2, start=start)
@@ -28,10 +28,10 @@ def _buildable(config: ClassifierConfig, start: Path | None) -> None:
 def train_classifier(
     out: Path, config: ClassifierConfig, images: ImageSet, start: Source | None = None
 ) -> ClassifierWeights:
-    """Train on the training split, real and synthetic alike; the validation patients choose the checkpoint.
+    """Train on the training split, real and synthetic alike; the validation patients select the checkpoint.
 
     Args:
-        start: the weights file that `config.weights` reads, if it reads one.
+        start: the weights file that `config.weights` reads, if any.
     """
     import numpy as np
 
@@ -44,7 +44,7 @@ def train_classifier(
     labels = images.label_set()
     rows, held_out = images.rows("train"), images.rows("validation")
     synthetic = np.array([row.origin == "synthetic" for row in rows])
-    pixels, seen = (load_squares(images, found, config.image_size_px, config.fit) for found in (rows, held_out))
+    pixels, seen = (load_squares(images, part, config.image_size_px, config.fit) for part in (rows, held_out))
     fit(
         out,
         config,

@@ -1,4 +1,4 @@
-"""Train a ControlNet that makes a backbone draw heads where a mask says."""
+"""Train a ControlNet that makes a backbone generate heads at the place of a mask."""
 
 from pathlib import Path
 

@@ -15,7 +15,7 @@ def train_judges(
     """Train on the real training and validation images.
 
     Args:
-        start: the weights file that the classifiers' config reads, if it reads one.
+        start: the weights file that the classifiers' config reads, if any.
     """
     from fulora.assessment.judges import judged_images
     from fulora.assessment.judges import train_judges as train

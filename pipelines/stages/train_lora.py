@@ -20,8 +20,8 @@ def train_lora(
     """Train on the training split; the validation split gives the validation loss.
 
     Args:
-        prior: images that the LoRA must not unlearn, such as the base's own.
-        tested_on: a set of whose validation and test patients nothing may be trained on.
+        prior: images that the LoRA must not forget, such as images of the backbone.
+        tested_on: a set whose validation and test patients must not be trained on.
     """
     from fulora.diffusion.models.loading import load_backbone
     from fulora.diffusion.sampling.inputs import backbone_provenance
@@ -39,7 +39,7 @@ def train_lora(
 
 
 def _name(backbone: Artifact) -> str:
-    """The hub id of a backbone that was fetched, or the name of its folder."""
+    """The hub id of a fetched backbone, else the name of its folder."""
     if (backbone.path / RECORD).is_file():
         config = read_record(backbone.path)["identity"]["arguments"].get("config", {})
         return str(config.get("name", backbone.path.name))

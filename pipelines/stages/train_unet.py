@@ -10,9 +10,9 @@ from fulora.stage import Source, stage
 
 @stage(version=3, resumes=True)
 def train_unet(out: Path, config: UnetConfig, images: ImageSet, start: Source | None = None) -> UnetWeights:
-    """Train on the training split; the validation patients, or one fold of the training ones, choose the checkpoint.
+    """Train on the training split; the validation patients, or one fold of the training ones, select the checkpoint.
 
-    What the masks hold is in the image set's label set; the network keeps the classes with masks in `label_set.json`.
+    The image set's label set defines the values of masks; the network keeps the classes with masks in `label_set.json`.
 
     Args:
         start: a local file that the encoder or the network starts from.

@@ -1,4 +1,4 @@
-"""Adapt a CLIP to one arm's images; what it gives is an ordinary open_clip bundle."""
+"""Tune a CLIP on the images of one arm; the result is an ordinary open_clip bundle."""
 
 from pathlib import Path
 
@@ -10,12 +10,12 @@ from fulora.stage import Source, stage
 
 @stage(version=2, resumes=True)
 def tune_clip(out: Path, config: TuneClipConfig, images: ImageSet, clip: ClipWeights | Source) -> ClipWeights:
-    """Tune on the training split, real and synthetic alike; the validation patients choose the step.
+    """Tune on the training split, real and synthetic alike; the validation patients select the step.
 
-    `provenance.json` names patients and pictures of it, so that nobody tests on them; `label_set.json` its classes.
+    `provenance.json` lists its patients and images, which must not be tested on; `label_set.json` its classes.
 
     Raises:
-        LabelSetError: the CLIP was tuned on other classes before, or the prompts are for others.
+        LabelSetError: if the CLIP was tuned on other classes before, or the prompts are for others.
     """
     import numpy as np
 
@@ -33,8 +33,8 @@ def tune_clip(out: Path, config: TuneClipConfig, images: ImageSet, clip: ClipWei
     size = image_size_px(start.model)
     rows, held_out = images.rows("train"), images.rows("validation")
     train, seen = (
-        LabelledSquares(load_squares(images, found, size, FIT, RESAMPLING), class_indices(found, labels))
-        for found in (rows, held_out)
+        LabelledSquares(load_squares(images, part, size, FIT, RESAMPLING), class_indices(part, labels))
+        for part in (rows, held_out)
     )
     fit(out, config, labels, start, train, np.array([row.origin == "synthetic" for row in rows]), seen)
     parents = [provenance_of(clip.path, f"CLIP {clip.path.name}")]

@@ -1,4 +1,4 @@
-"""Predict the class of every test image by text prompts (protocol: prompt; adapted where the CLIP was tuned)."""
+"""Predict the class of every test image by text prompts (protocol: prompt, or adapted if the CLIP was tuned)."""
 
 from pathlib import Path
 
@@ -15,13 +15,13 @@ from fulora.stage import Source, stage
 def zero_shot(
     out: Path, config: ZeroShotConfig, images: ImageSet, clip: ClipWeights | Source, embeddings: Embeddings
 ) -> Predictions:
-    """Probabilities of the classes for the test split, from a CLIP.
+    """Write the class probabilities of the test split by a CLIP.
 
     Args:
         embeddings: of `images`, by this CLIP.
 
     Raises:
-        LabelSetError: the CLIP was tuned on other classes, or the prompts or the rule do not fit those of `images`.
+        LabelSetError: if the CLIP was tuned on other classes, or the prompts or the rule do not match `images`.
         OverlapError, SameNumberError: if the CLIP, or a parent of it, learned from a test image or patient.
     """
     from fulora.clip.loading import load_clip
@@ -41,12 +41,13 @@ def zero_shot(
     logits = prompt_logits(model, texts, embeddings.of(rows))
     about = f"prompts {prompts.name}, {len(texts)} classes"
     if config.other == "prompts":
-        found = classify_by_prompts(logits, labels)
+        probabilities = classify_by_prompts(logits, labels)
     else:
         held_out = images.rows("validation")
         seen = prompt_logits(model, texts, embeddings.of(held_out))
         rule = choose_rule(seen, class_indices(held_out, labels), labels, config.other)
-        found, about = classify_by_rule(logits, labels, rule), f"{about}; {rule}"
+        probabilities = classify_by_rule(logits, labels, rule)
+        about = f"{about}; {rule}"
     protocol: Protocol = "adapted" if tuned_on(clip.path) else "prompt"
-    write_predictions(out, rows, found, PredictionFacts(protocol=protocol, about=about), labels)
+    write_predictions(out, rows, probabilities, PredictionFacts(protocol=protocol, about=about), labels)
     return Predictions(out, "")

@@ -59,5 +59,5 @@ def test_a_set_of_the_hub_is_fetched_once_and_known_by_its_revision(
 def test_without_the_hub_it_says_what_to_do(tmp_path: Path) -> None:
     work = Workspace(tmp_path, InProcess(), plan=True)
     curated(config(REVISIONS[0]), tmp_path / "data", work)
-    with pytest.raises(ValueError, match=r"owner/set .* cannot be had from the hub .* say folder: FOLDER"):
+    with pytest.raises(ValueError, match=r"owner/set .* cannot be had from the hub .* set folder: FOLDER"):
         work.checked()

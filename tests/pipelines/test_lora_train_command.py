@@ -174,7 +174,10 @@ def test_a_list_that_is_gone_is_told_and_the_same_command_writes_it_again(images
     here(*command)
     before = json.loads((lora / LIST).read_text())
     (lora / LIST).unlink()
-    assert f"{lora}: has no {LIST}, so nothing tells" in here("lora", "inspect", str(lora / "lora.safetensors")).stderr
+    assert (
+        f"{lora}: has no {LIST}, so it cannot be checked"
+        in here("lora", "inspect", str(lora / "lora.safetensors")).stderr
+    )
     assert CliRunner().invoke(app, ["verify", str(lora)]).exit_code == 1
     here(*command)
     assert json.loads((lora / LIST).read_text()) == before
