@@ -23,7 +23,7 @@ from fulora.data.image_set import ImageSet
 pytestmark = pytest.mark.slow
 
 SIDE = 64
-PER_CLASS = {"train": 4, "validation": 1, "test": 1}
+PER_CLASS = {"train": 4, "validation": 1, "test": 2}
 """Images of each class in each split, two of each patient where there are two."""
 
 BRIEF: dict[str, Any] = {
