@@ -125,9 +125,13 @@ def plot_bland_altman(measured: Sequence[float], reference: Sequence[float], uni
     """Plot the difference (measured - reference) over the mean of the two, with bias and 95 % limits of agreement.
 
     Raises:
-        ValueError: as `fulora.biometry.agreement.agreement`.
+        ValueError: if these are not two or more pairs, or as `fulora.biometry.agreement.agreement`.
     """
-    result = agreement(measured, reference)
+    if len(measured) != len(reference):
+        raise ValueError(f"agreement needs pairs, and these are {len(measured)} and {len(reference)} values")
+    result = agreement(list(zip(measured, reference, strict=True)))
+    if result is None:
+        raise ValueError(f"agreement needs two or more pairs, and there are {len(measured)}")
     first, second = np.asarray(measured, dtype=float), np.asarray(reference, dtype=float)
     lines = (
         (result.high, "+1.96 SD", "--", "bottom"),
