@@ -98,7 +98,7 @@ def test_what_a_generator_cannot_be_is_refused(override: str, message: str) -> N
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"synthetic": {}}, "synthetic: there is no generator; name one, or leave synthetic out"),
+        ({"synthetic": {}}, "synthetic: has no generator; name one, or leave synthetic out"),
         ({"synthetic": {"a": {"start": "planes"}}}, "synthetic.a.start: no images 'planes'; there are images"),
         ({"judge": {"folds": 3}, "classifier": {"seed": 2**64}}, "classifier.seed|seed is 18446744073709551616"),
         ({"judge": {"folds": 3, "classifier": {"seed": 2**64 - 2}}}, "judge: seed is 18446744073709551616"),

@@ -273,7 +273,7 @@ def test_a_dry_run_lists_the_arms_and_trains_nothing(tmp_path: Path) -> None:
         ),
         (added(method="magic"), "arms.a.method"),
         (added(method="pairs", lora={"rnak": 3}), "arms.a.lora.rnak"),
-        ({"synthetic": SYNTHETIC | {"arms": {}}}, "arms: there is none; name one, or leave arms out"),
+        ({"synthetic": SYNTHETIC | {"arms": {}}}, "arms: empty; name one, or leave arms out"),
         ({"unet": TINY["unet"] | {"epochs": 3, "steps": 2}, "synthetic": SYNTHETIC | {"real_last": 1.0}}, "real_last"),
     ],
 )
