@@ -27,12 +27,12 @@ class Verdict:
     evidence: str
 
     @property
-    def said(self) -> str:
+    def summary(self) -> str:
         """The verdict in words."""
         return "; ".join(self.objections) or "no objection found"
 
     def __str__(self) -> str:
-        return f"{self.plane}: {self.said}. {self.evidence}"
+        return f"{self.plane}: {self.summary}. {self.evidence}"
 
 
 @dataclass(frozen=True)

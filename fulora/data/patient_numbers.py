@@ -84,16 +84,16 @@ def same_numbers(first: Iterable[PatientName], second: Iterable[PatientName]) ->
 
 def describe_pairs(
     pairs: Iterable[tuple[PatientName, PatientName]],
-    said: Mapping[PatientName, str] | None = None,
+    details: Mapping[PatientName, str] | None = None,
     files: Mapping[PatientName, Path | None] | None = None,
 ) -> list[str]:
     """Describe pairs in a message, grouped by source and site.
 
     Args:
-        said: more on the source of a name, such as its folder and its role.
+        details: more on the source of a name, such as its folder and its role.
         files: a file of each name, shown for pseudonyms.
     """
-    more, shown = said or {}, files or {}
+    more, shown = details or {}, files or {}
 
     def number(name: PatientName) -> str:
         return f"{name.patient} ({path.name})" if name.own and (path := shown.get(name)) else name.patient

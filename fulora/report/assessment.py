@@ -36,7 +36,7 @@ def write_assessment_report(
     write_report(
         folder,
         title=title,
-        summary=[f"{findings.verdicts[0].said}.", _describe_sizes(findings)],
+        summary=[f"{findings.verdicts[0].summary}.", _describe_sizes(findings)],
         sections=[assessment_section("", sets, findings, rows)],
         provenance=[ProvenanceRow("assess", title, digest[:16], digest[:16], {}, 1, settings)],
     )
@@ -53,7 +53,7 @@ def assessment_sections(part: AssessmentPart) -> list[Section]:
 
 def verdict_sentences(part: AssessmentPart) -> list[str]:
     """Return the verdict on all images of each assessed set, a sentence a set."""
-    return [f"{name}: {read_findings(item.path).verdicts[0].said}." for name, item in part.assessments.items()]
+    return [f"{name}: {read_findings(item.path).verdicts[0].summary}." for name, item in part.assessments.items()]
 
 
 def assessment_section(

@@ -29,7 +29,7 @@ def assessment_tables(findings: AssessmentFindings, suffix: str) -> list[Table]:
 
 
 def _verdicts(findings: AssessmentFindings, suffix: str) -> Table:
-    rows = tuple((one.plane, one.said, one.evidence) for one in findings.verdicts)
+    rows = tuple((one.plane, one.summary, one.evidence) for one in findings.verdicts)
     caption = (
         "Objections: more near copies than real images give; a model sees the plane less often than in real images; "
         "half as many different images as real ones are; distinguishable from real images with an AUC of 0.9 or more."

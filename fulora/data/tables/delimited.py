@@ -23,7 +23,7 @@ MAX_BYTES = 64 * 2**20
 
 SEPARATORS = (",", ";", "\t")
 _UTF_16, _UTF_32 = (b"\xff\xfe", b"\xfe\xff"), (b"\xff\xfe\0\0", b"\0\0\xfe\xff")
-_SAID = re.compile(r'"?sep=(.)"?\r?\n', re.IGNORECASE)
+_SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\r?\n', re.IGNORECASE)
 _FORMULA = re.compile(r"'*\s*[=+\-@＝＋－＠]|'*[\t\r\n]")
 
 Line = tuple[int, list[str]]
@@ -78,10 +78,11 @@ def read_lines(path: Path) -> Lines:
         DelimitedFileError: as `read_text`, a cell of more than 100,000 characters, or a quote that is left open.
     """
     text = read_text(path)
-    said = _SAID.match(text)
-    separator = said[1] if said else _separator(text)
+    separator_line = _SEPARATOR_LINE.match(text)
+    separator = separator_line[1] if separator_line else _separator(text)
+    rows, first = (text[separator_line.end() :], 1) if separator_line else (text, 0)
     before = csv.field_size_limit(MAX_CELL)
-    stream, first = io.StringIO(text[said.end() if said else 0 :], newline=""), 1 if said else 0
+    stream = io.StringIO(rows, newline="")
     reader = csv.reader(stream, delimiter=separator, strict=True, skipinitialspace=separator != "\t")
     try:
         return Lines([(reader.line_num + first, [_read(cell) for cell in cells]) for cells in reader], separator)

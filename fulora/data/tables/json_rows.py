@@ -56,8 +56,8 @@ def _listed(path: Path, text: str) -> list[tuple[int, dict[str, Any]]]:
         ) from error
     for number, row in enumerate(rows, 1):
         if not isinstance(row, dict):
-            said = f"{str(row)[:60]!r} is no JSON object; a row is {{...}}"
-            raise JsonRowError(f"{path}, row {number}: {said}; {BY_ROWS}")
+            reason = f"{str(row)[:60]!r} is no JSON object; a row is {{...}}"
+            raise JsonRowError(f"{path}, row {number}: {reason}; {BY_ROWS}")
     return list(enumerate(rows, 1))
 
 

@@ -109,7 +109,7 @@ def test_sets_that_cannot_be_compared_are_refused() -> None:
 def test_of_too_few_images_nothing_is_said_and_nothing_is_rejected() -> None:
     sets = AssessedSets(pictures(5000, 20), held_out=pictures(1000, 5), train=pictures(0, PEOPLE))
     found, rows = assess(sets, AssessConfig(), prompts={})
-    assert found.verdicts[0].said == "no verdict: 5 held-out real images, and at least 8 are needed"
+    assert found.verdicts[0].summary == "no verdict: 5 held-out real images, and at least 8 are needed"
     assert {one.name for one in found.filters} == {"brightness", "near_duplicate", "memorised", "clip"}
     assert len(rows) == 20
     assert not any(row.fails for row in rows)

@@ -29,7 +29,7 @@ FINE = VerdictInputs(
 def test_nothing_is_said_against_what_is_fine() -> None:
     found = verdicts(FINE)
     assert [one.plane for one in found] == ["all", "brain", "femur"]
-    assert all(one.said == "no objection found" for one in found)
+    assert all(one.summary == "no objection found" for one in found)
     assert "Filters would reject of 50: 3 memorised" in str(found[1])
     (line,) = describe_memorisation(FINE.encoders)
     assert line.startswith("no evidence that training patients were memorised (pixels, p = 0.8000)")
@@ -64,7 +64,7 @@ def test_nothing_is_said_against_what_is_fine() -> None:
 )
 def test_each_objection_has_its_evidence(change: dict[str, object], plane: str, message: str) -> None:
     found = verdicts(replace(FINE, **change))  # type: ignore[arg-type]
-    (objecting,) = [one for one in found if message in one.said]
+    (objecting,) = [one for one in found if message in one.summary]
     assert objecting.plane == plane
 
 
@@ -72,4 +72,4 @@ def test_a_model_that_does_not_know_real_images_is_not_heard() -> None:
     deaf = replace(FINE.truths[0], agreement=0.1, low=0.0, high=0.2, real_agreement=0.4, real_low=0.3)
     unsure = replace(FINE.truths[0], agreement=0.6, low=0.5, high=0.7, real_n=4, real_agreement=1.0, real_low=0.51)
     for truth in (deaf, unsure):
-        assert all(one.said == "no objection found" for one in verdicts(replace(FINE, truths=[truth])))
+        assert all(one.summary == "no objection found" for one in verdicts(replace(FINE, truths=[truth])))
