@@ -90,7 +90,7 @@ def test_every_arm_of_the_reference_study_is_trained_at_equal_steps(tmp_path: Pa
         ("score.metrics=[kappa]", "there is no 'kappa'; there are accuracy, "),
         (
             "arms={copies: {balanced: true}} ; classifier={steps: null, epochs: 3, balanced: false}",
-            "arms.copies: an epoch shows",
+            "arms.copies: an epoch uses every image once",
         ),
         ("arms={'hybrid, ratio 1': {}} ; ratios=[1.0]", "arms: hybrid, ratio 1 is taken; give another name"),
         ("arms={a: {mix: {}, synthetic: strong}}", "arms: 'a' adds images of 'strong'; the generators are base, LoRA"),

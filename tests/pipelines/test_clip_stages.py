@@ -144,16 +144,16 @@ def test_a_clip_is_tuned_on_the_pixels_that_it_is_tested_on(
         out: Path, cfg: TuneClipConfig, labels: LabelSet, clip: Clip, train: tune.LabelledSquares, *given: object
     ) -> None:
         same = cfg.changed(batch_size=len(train.labels), crop=1.0, balanced=False)
-        monkeypatch.setattr(tune, "augmented", lambda pixels, crop, drawn: pixels)
+        monkeypatch.setattr(tune, "augment", lambda pixels, crop, drawn: pixels)
         monkeypatch.setattr(tune, "batch", lambda labels, cfg, done: torch.arange(len(labels)))
-        monkeypatch.setattr(tune, "normalised", lambda model, seen: learned.append(seen) or normalise(model, seen))
+        monkeypatch.setattr(tune, "normalise", lambda model, seen: learned.append(seen) or normalise(model, seen))
         tune.ClipLearner(clip, same, labels).loss(train, torch.ones(len(train.labels)), 1)
 
     with monkeypatch.context() as patched:
         patched.setattr(tune, "fit", fit)
         tune_clip.function(made(tmp_path / "a"), TUNE, images, CLIP)
     tested: list[torch.Tensor] = []
-    monkeypatch.setattr(embed, "normalised", lambda model, seen: tested.append(seen) or normalise(model, seen))
+    monkeypatch.setattr(embed, "normalise", lambda model, seen: tested.append(seen) or normalise(model, seen))
     rows, model = images.rows("train"), load_clip(CLIP.path).model
     embed.image_directions(model, len(rows), lambda number: images.pixels(rows[number]))
     assert learned[0].shape == (10, 1, 64, 64)

@@ -122,7 +122,7 @@ def test_dicom_files_come_back_without_names(tmp_path: Path) -> None:
     assert (short.returncode, "no such file; it must hold the key" in short.stderr) == (2, True)
     (tmp_path / "key.txt").write_bytes(b"\xff\xfe" * 20)
     broken = fulora("data", "deidentify", tmp_path / "in", "--to", tmp_path / "out", "--key-file", tmp_path / "key.txt")
-    assert (broken.returncode, "key.txt: is no text" in broken.stderr) == (2, True)
+    assert (broken.returncode, "key.txt: is not a text file" in broken.stderr) == (2, True)
     (tmp_path / "key.txt").write_text("0123456789abcdef\n")
     inside = fulora(
         "data", "deidentify", tmp_path / "in", "--to", tmp_path / "in" / "x", "--key-file", tmp_path / "key.txt"

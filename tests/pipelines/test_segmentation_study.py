@@ -269,7 +269,7 @@ def test_a_dry_run_lists_the_arms_and_trains_nothing(tmp_path: Path) -> None:
         (added(method="pseudo_labels_of_real", generate={}), "method=pseudo_labels_of_real uses no generate"),
         (
             {"synthetic": NO_CONTROL | {"arms": {"a": {"method": "on_masks"}}}},
-            "method=on_masks needs control; say it here",
+            "method=on_masks needs control; set it here",
         ),
         (added(method="magic"), "arms.a.method"),
         (added(method="pairs", lora={"rnak": 3}), "arms.a.lora.rnak"),

@@ -67,10 +67,10 @@ def class_folders(folder: Path, classes: Sequence[str], count: int, first_patien
             Pil.fromarray(grating(number, patient, image)).save(folder / name / f"P{patient}_{image}.png")
 
 
-def own_folders(root: Path, classes: Sequence[str]) -> list[dict[str, Any]]:
+def own_folders(root: Path, classes: Sequence[str], per_class: Mapping[str, int] = PER_CLASS) -> list[dict[str, Any]]:
     """Folders of three splits, and the sources that read them."""
     sources = []
-    for place, (split, count) in enumerate(PER_CLASS.items()):
+    for place, (split, count) in enumerate(per_class.items()):
         class_folders(root / split, classes, count, 100 * place)
         sources.append(
             {
@@ -150,7 +150,8 @@ def test_brain_planes(tmp_path: Path) -> None:
 def test_two_classes(tmp_path: Path) -> None:
     classes = ["healthy", "not healthy"]
     tuned = {"CLIP tuned": {"tune": {"method": "lora", "steps": 2, "batch_size": 4, "evaluate_every": 2}}}
-    run(tmp_path, {"sources": own_folders(tmp_path, classes)}, classes, clip_arms=tuned)
+    folders = own_folders(tmp_path, classes, PER_CLASS | {"validation": 2})
+    run(tmp_path, {"sources": folders}, classes, clip_arms=tuned)
 
 
 def test_thirty_classes_of_folders(tmp_path: Path) -> None:
