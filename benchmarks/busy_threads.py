@@ -1,4 +1,4 @@
-"""Training steps whose idle threads sleep (OMP_WAIT_POLICY=PASSIVE, as fulora sets it) against OpenMP's default.
+"""Training steps whose waiting threads soon sleep, as fulora sets it, against OpenMP's default.
 
     python benchmarks/busy_threads.py                # writes benchmarks/results/busy_threads.json; under 3 minutes
 
@@ -21,14 +21,14 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from fulora.environment import cores, versions
+from fulora.environment import cores, versions, waiting_threads
 
 RESULT = Path(__file__).parent / "results" / "busy_threads.json"
 MODELS = ("resnet18", "unet")
 POLICIES = ("default", "passive")
 TURN_S = 1.0
 """How long a turn goes on; it takes a step at least."""
-STATE_S = 30
+STATE_S = 14
 """How long a model is measured, idle and busy each; both policies have a turn at least."""
 
 
@@ -86,7 +86,7 @@ def work(model: str) -> None:
 @contextmanager
 def started(command: list[str], **environment: str) -> Iterator[subprocess.Popen[str]]:
     """A process with pipes, which ends with the block."""
-    given = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    given = {name: value for name, value in os.environ.items() if name not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")}
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=given | environment
     )
@@ -119,7 +119,7 @@ def answer(process: subprocess.Popen[str]) -> str:
 def in_turn(model: str) -> dict[str, Any]:
     """Seconds a step, policy by policy, and their ratio."""
     command = [sys.executable, __file__, "--work", model]
-    with started(command) as default, started(command, OMP_WAIT_POLICY="PASSIVE") as passive:
+    with started(command) as default, started(command, **waiting_threads()) as passive:
         processes = dict(zip(POLICIES, (default, passive), strict=True))
         for process in processes.values():
             answer(process)

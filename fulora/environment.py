@@ -70,13 +70,23 @@ def openmp_threads() -> int | None:
     return cores() if cores() < by_itself else None
 
 
-def configure_openmp() -> None:
-    """Set how the threads of torch work, unless the user has set it. Call it before torch is imported.
+def waiting_threads() -> dict[str, str]:
+    """Return the variables by which OpenMP's waiting threads sleep: the user's, if OMP_WAIT_POLICY is set.
 
-    Idle threads sleep: where they wait busily, as is OpenMP's default, they take the cores from other processes. There
-    are no more threads than the CPU quota allows.
+    Otherwise they spin for some microseconds first. Threads that sleep at once make small steps slower on an idle
+    machine; threads that spin for long, as is the default of GNU OpenMP, take the cores from other processes.
     """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if "OMP_WAIT_POLICY" in os.environ:
+        return {name: os.environ[name] for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT") if name in os.environ}
+    return {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "10000"}
+
+
+def configure_openmp() -> None:
+    """Set how the threads of torch wait (`waiting_threads`), and that they are no more than the CPU quota allows.
+
+    What the user has set stays. Call it before torch is imported.
+    """
+    os.environ.update(waiting_threads())
     threads = openmp_threads()
     if threads is not None:
         os.environ.setdefault("OMP_NUM_THREADS", str(threads))

@@ -15,7 +15,7 @@ from contextlib import contextmanager, redirect_stdout
 from typing import Any, TypeVar
 
 from fulora.engine import ProcessCache
-from fulora.environment import stop_signals
+from fulora.environment import stop_signals, waiting_threads
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -63,7 +63,7 @@ class Ray:
             raise RayMissingError("--engine ray needs Ray: pip install 'fulora[ray]'") from error
         if not ray.is_initialized():
             _refuse_unreachable(os.environ.get("RAY_ADDRESS", ""))
-            workers = {"env_vars": {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE")}}
+            workers = {"env_vars": waiting_threads()}
             with _sigterm_after():
                 ray.init(log_to_driver=False, include_dashboard=False, logging_level="ERROR", runtime_env=workers)
         self.cpus, self.gpus = cpus, gpus

@@ -95,6 +95,7 @@ def test_threads_are_set_where_the_quota_is_lower_and_not_against_the_user(
     configure_openmp()
     assert environment.cores() == cores
     assert os.environ.pop("OMP_WAIT_POLICY") == "PASSIVE"
+    assert int(os.environ.pop("GOMP_SPINCOUNT")) > 0
     assert os.environ == ({} if threads is None else {"OMP_NUM_THREADS": str(threads)})
     users = {"OMP_WAIT_POLICY": "ACTIVE", "OMP_NUM_THREADS": "3"}
     monkeypatch.setattr(os, "environ", dict(users))
