@@ -71,14 +71,14 @@ def openmp_threads() -> int | None:
 
 
 def waiting_threads() -> dict[str, str]:
-    """Return the variables by which OpenMP's waiting threads sleep: the user's, if OMP_WAIT_POLICY is set.
+    """Return the variables by which OpenMP's waiting threads sleep: the user's own, if OMP_WAIT_POLICY is set.
 
     Otherwise they spin for some microseconds first. Threads that sleep at once make small steps slower on an idle
     machine; threads that spin for long, as is the default of GNU OpenMP, take the cores from other processes.
     """
     if "OMP_WAIT_POLICY" in os.environ:
         return {name: os.environ[name] for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT") if name in os.environ}
-    return {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "10000"}
+    return {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": os.environ.get("GOMP_SPINCOUNT", "10000")}
 
 
 def configure_openmp() -> None:

@@ -97,6 +97,9 @@ def test_threads_are_set_where_the_quota_is_lower_and_not_against_the_user(
     assert os.environ.pop("OMP_WAIT_POLICY") == "PASSIVE"
     assert int(os.environ.pop("GOMP_SPINCOUNT")) > 0
     assert os.environ == ({} if threads is None else {"OMP_NUM_THREADS": str(threads)})
+    monkeypatch.setattr(os, "environ", {"GOMP_SPINCOUNT": "7"})
+    configure_openmp()
+    assert os.environ["GOMP_SPINCOUNT"] == "7"
     users = {"OMP_WAIT_POLICY": "ACTIVE", "OMP_NUM_THREADS": "3"}
     monkeypatch.setattr(os, "environ", dict(users))
     configure_openmp()
