@@ -1,3 +1,31 @@
-"""fulora: LoRA-made synthetic fetal ultrasound, and honest measurements of what it is worth."""
+"""fulora: LoRA-made synthetic fetal ultrasound, and honest measurements of what it is worth.
+
+    import fulora as fu
+
+    real = fu.read_images("planes")
+
+Every job of the command line is a function here, of the same name and with the same result. Nothing heavy is imported
+before a function is used. `__init__.pyi` tells editors and type checkers the same.
+"""
+
+from importlib import import_module
+from typing import Any
 
 __version__ = "0.1.0"
+
+JOBS = {
+    "read_images": "pipelines.jobs.images",
+}
+"""The module of each function."""
+
+__all__ = ["__version__", *JOBS]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in JOBS:
+        raise AttributeError(f"module 'fulora' has no attribute {name!r}; its jobs are {', '.join(sorted(JOBS))}")
+    return getattr(import_module(JOBS[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *JOBS])

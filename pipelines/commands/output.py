@@ -5,7 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
+from rich.table import Table as RichTable
+
+from fulora.terminal import PlainConsole
+from pipelines.jobs.tables import Table
 
 
 def write_json(json_file: Path | None, facts: Any) -> bool:
@@ -23,11 +26,16 @@ def write_json(json_file: Path | None, facts: Any) -> bool:
     return False
 
 
-def build_table(texts: Sequence[str], numbers: Sequence[str] = (), min_width: int | None = None) -> Table:
+def build_table(texts: Sequence[str], numbers: Sequence[str] = (), min_width: int | None = None) -> RichTable:
     """Return a table of columns of texts, which may wrap, then of numbers, which may not."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = RichTable(box=None, pad_edge=False, header_style="bold")
     for text in texts:
         table.add_column(text, min_width=min_width, overflow="fold")
     for number in numbers:
         table.add_column(number, no_wrap=True)
     return table
+
+
+def print_table(table: Table) -> None:
+    """Print the table of a result on standard output."""
+    PlainConsole().print(table.to_rich())

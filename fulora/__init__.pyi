@@ -1,0 +1,3 @@
+from pipelines.jobs.images import read_images as read_images
+
+__version__: str

@@ -1,0 +1,72 @@
+"""A result as a table: printed by a command, shown in a notebook, read as a data frame."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING
+
+from rich.table import Table as RichTable
+
+from fulora.terminal import printable
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+Cell = str | int | float | None
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of cells under column names.
+
+    Attributes:
+        title: one line above the table.
+        rows: one mapping a row; columns are the keys of the first one, in order. None is an empty cell.
+        notes: lines below the table.
+    """
+
+    title: str
+    rows: Sequence[Mapping[str, Cell]]
+    notes: Sequence[str] = ()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the columns; none without rows."""
+        return tuple(self.rows[0]) if self.rows else ()
+
+    def to_pandas(self) -> "DataFrame":
+        """Return the rows as a pandas data frame; numbers are not rounded."""
+        import pandas
+
+        return pandas.DataFrame([dict(row) for row in self.rows], columns=list(self.columns))
+
+    def to_rich(self) -> RichTable:
+        """Return the table for a terminal: texts wrap, numbers do not."""
+        table = RichTable(title=printable(self.title), title_justify="left", box=None, pad_edge=False)
+        for column in self.columns:
+            numeric = self._is_numeric(column)
+            table.add_column(printable(column), justify="right" if numeric else "left", no_wrap=numeric)
+        for row in self.rows:
+            table.add_row(*(printable(_text(row.get(column))) for column in self.columns))
+        table.caption = printable("\n".join(self.notes)) if self.notes else None
+        table.caption_justify = "left"
+        return table
+
+    def _repr_html_(self) -> str:
+        """Return the table as HTML, which notebooks show."""
+        head = "".join(f"<th>{escape(column)}</th>" for column in self.columns)
+        body = "".join(
+            "<tr>" + "".join(f"<td>{escape(_text(row.get(column)))}</td>" for column in self.columns) + "</tr>"
+            for row in self.rows
+        )
+        notes = "".join(f"<p>{escape(line)}</p>" for line in self.notes)
+        return f"<table><caption>{escape(self.title)}</caption><tr>{head}</tr>{body}</table>{notes}"
+
+    def _is_numeric(self, column: str) -> bool:
+        return all(isinstance(row.get(column), int | float | None) for row in self.rows)
+
+
+def _text(cell: Cell) -> str:
+    if cell is None:
+        return ""
+    return f"{cell:.4g}" if isinstance(cell, float) else str(cell)
