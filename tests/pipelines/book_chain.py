@@ -22,8 +22,8 @@ from fulora.diffusion.config import ControlConfig, GenerateConfig, LoraConfig, P
 from fulora.diffusion.models.loading import load_backbone
 from fulora.diffusion.sets.assembly import build_set_provenance
 from fulora.diffusion.sets.job import GenerationJob
+from fulora.segmentation.addition_config import AdditionConfig
 from fulora.segmentation.config import SegmentConfig, UnetConfig
-from fulora.segmentation.gates import AdditionConfig
 from pipelines.backbones import ASSETS
 from pipelines.stages.classify import classify
 from pipelines.stages.generate import generate

@@ -141,7 +141,7 @@ def test_a_clip_is_tuned_on_the_pixels_that_it_is_tested_on(
     learned: list[torch.Tensor] = []
 
     def fit(
-        out: Path, cfg: TuneClipConfig, labels: LabelSet, clip: Clip, train: tune.LabelledSquares, *given: object
+        out: Path, cfg: TuneClipConfig, labels: LabelSet, clip: Clip, train: tune.TuningImages, *given: object
     ) -> None:
         same = cfg.changed(batch_size=len(train.labels), crop=1.0, balanced=False)
         monkeypatch.setattr(tune, "augment", lambda pixels, crop, drawn: pixels)

@@ -16,7 +16,7 @@ from fulora.intake.config import CurateConfig
 from fulora.intake.image_set_labels import inputs_under, resolve_label_set
 from fulora.intake.raw_image import PassedOver
 from fulora.intake.read_sources import read_all_sources
-from pipelines import sources
+from pipelines import study_inputs
 from pipelines.checks.findings import Findings
 from pipelines.checks.images import Sources
 
@@ -62,7 +62,7 @@ def test_folders_of_any_name_are_checked_and_curated(tmp_path: Path, names: list
             "caption": "a scan of {name}",
         }
     )
-    assert sources.labels_of(config, tmp_path) == labels
+    assert study_inputs.labels_of(config, tmp_path) == labels
 
 
 def test_a_named_label_set_and_renamed_classes(tmp_path: Path) -> None:

@@ -17,10 +17,10 @@ from PIL import Image as Pil
 from safetensors import safe_open
 from typer.testing import CliRunner, Result
 
+from fulora.data.column_types import Split
 from fulora.data.image import Image
 from fulora.data.image_set import ImageSet, Picture
 from fulora.data.label_set import label_set
-from fulora.data.labels import Split
 from fulora.data.provenance import read_provenance
 from fulora.data.weights import Backbone
 from fulora.diffusion.config import LoraConfig

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from fulora.data.assessed_images import AssessedImage, Assessment
+from fulora.data.column_types import Plane, Split
 from fulora.data.hybrid import MixConfig, MixRecord, schedule_of
 from fulora.data.image import Image, ImageSetError
 from fulora.data.image_set import ImageSet, Picture
 from fulora.data.label_set import label_set
-from fulora.data.labels import Plane, Split
 from fulora.data.provenance import Provenance, ProvenanceEntry
 from fulora.data.results import write_table
 from pipelines.stages.mix import mix

@@ -12,8 +12,8 @@ from command_inside import QUICK, called
 from PIL import Image as Pil
 
 from fulora.assessment.assess import read_findings
+from fulora.assessment.assessed_sets import read_sets
 from fulora.assessment.config import AssessConfig
-from fulora.assessment.sets import read_sets
 from fulora.classification.config import ClassifierConfig
 from fulora.data.hybrid import MixConfig
 from fulora.data.image import Image

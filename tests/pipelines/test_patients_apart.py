@@ -13,8 +13,8 @@ from fulora.data.patient_numbers import SameNumberError, note_different_patients
 from fulora.data.results import LeakTable
 from fulora.intake.config import CurateConfig
 from fulora.intake.phantoms.scan import draw
-from pipelines.sources import curated
 from pipelines.stages.check_leaks import check_leaks
+from pipelines.study_inputs import curated
 
 pytestmark = pytest.mark.slow
 

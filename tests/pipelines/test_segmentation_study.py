@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from fulora.data.image_set import ImageSet
 from fulora.data.results import Scores
 from fulora.engine import InProcess
-from fulora.segmentation.material import PSEUDO, pseudo_labelled
+from fulora.segmentation.pseudo_labels_file import PSEUDO, pseudo_labelled
 from fulora.stage import Artifact, read_record
 from fulora.workspace import Workspace
 from pipelines.checks.studies import check_study

@@ -12,13 +12,13 @@ from people import PEOPLE, pictures, sets_of
 from safetensors.torch import save_file
 
 from fulora.assessment.assess import assess
+from fulora.assessment.assessed_sets import AssessedSets, EncodedSets, find_nearest
 from fulora.assessment.config import AssessConfig
 from fulora.assessment.encoder_checks import EncoderError
+from fulora.assessment.encoder_figures import compute_figures
 from fulora.assessment.encoders import load_encoder
-from fulora.assessment.figures import compute_figures
-from fulora.assessment.pictures import PicturesError
-from fulora.assessment.sets import AssessedSets, EncodedSets, find_nearest
-from fulora.assessment.trust import UntrustedEncoderError
+from fulora.assessment.loaded_pictures import PicturesError
+from fulora.assessment.trusted_encoders import UntrustedEncoderError
 from fulora.assessment.verdicts import describe_memorisation
 from fulora.data.pictures.resize import to_square
 from fulora.digests import file_digest

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from people import FETAL, PEOPLE, of, pictures
 
+from fulora.assessment.assessed_sets import AssessedSets, EncodedSets, find_nearest
 from fulora.assessment.encoders import load_encoder
 from fulora.assessment.label_truth import ClassScores, known_planes
-from fulora.assessment.pictures import Pictures
+from fulora.assessment.loaded_pictures import Pictures
 from fulora.assessment.screening import CalibratedFilter, causes, screen
-from fulora.assessment.sets import AssessedSets, EncodedSets, find_nearest
 
 SOME = 40
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from people import pictures, sets_of
 
-from fulora.assessment.pictures import Pictures
+from fulora.assessment.loaded_pictures import Pictures
 from fulora.assessment.shortcuts import TOGETHER, compute_shortcuts
 
 COUNT = 32

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from fulora.assessment.figures import EncoderFigures, PlaneFigures, SetFigures
+from fulora.assessment.encoder_figures import EncoderFigures, PlaneFigures, SetFigures
 from fulora.assessment.label_truth import Truth
 from fulora.assessment.screening import CalibratedFilter
 from fulora.assessment.shortcuts import Shortcut

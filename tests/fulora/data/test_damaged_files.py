@@ -24,9 +24,9 @@ from fulora.integrity import OPTIONAL_FILES
 from fulora.json_files import DamagedFileError
 from fulora.report.parts import TrainingPart
 from fulora.report.training import training_sections
-from fulora.segmentation.material import PSEUDO, pseudo_labelled
 from fulora.segmentation.model import load_unet
 from fulora.segmentation.networks import UnetFileError
+from fulora.segmentation.pseudo_labels_file import PSEUDO, pseudo_labelled
 from fulora.stage import Artifact
 from fulora.training.checkpoints import CheckpointError
 from fulora.training.metrics_log import MetricsLog

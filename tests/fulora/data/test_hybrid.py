@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from fulora.data.column_types import Plane, Split
 from fulora.data.hybrid import (
     MixConfig,
     MixRecord,
@@ -23,7 +24,6 @@ from fulora.data.hybrid import (
 from fulora.data.image import Image, ImageSetError
 from fulora.data.image_set import Picture
 from fulora.data.label_set import label_set
-from fulora.data.labels import Plane, Split
 from fulora.data.pictures.pixels import pixel_digest
 from fulora.data.real_copies import augment, make_copies
 

@@ -12,11 +12,11 @@ import pytest
 from PIL import Image as Pil
 from pydantic import ValidationError
 
+from fulora.data.column_types import SPLITS, Plane, Split
 from fulora.data.image import Image, ImageSetError
 from fulora.data.image_set import ImageSet, Picture
 from fulora.data.image_set_rules import RuleChecker, check_rows
 from fulora.data.label_set import label_set
-from fulora.data.labels import SPLITS, Plane, Split
 from fulora.data.pictures.pixels import pixel_digest
 from fulora.data.provenance import EarlierVersionError, Provenance, ProvenanceEntry
 
@@ -284,7 +284,7 @@ def test_hugging_face_opens_a_set_unchanged(tmp_path: Path, masked: bool) -> Non
 
 
 def test_planes_have_an_order_that_tables_rely_on() -> None:
-    from fulora.data.labels import SPLITS
+    from fulora.data.column_types import SPLITS
 
     expected: tuple[Plane, ...] = ("abdomen", "brain", "femur", "thorax", "other")
     assert expected == PLANES

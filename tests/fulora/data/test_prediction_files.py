@@ -10,7 +10,7 @@ import pytest
 
 from fulora.data.label_set import LabelSetError, label_set
 from fulora.data.predictions.files import read_predictions
-from fulora.data.predictions.pairs import paired
+from fulora.data.predictions.paired_predictions import paired
 from fulora.data.predictions.rows import PredictionFileError
 from fulora.data.results import Prediction, write_table
 

@@ -8,10 +8,10 @@ import pytest
 from PIL import Image as Pil
 from pydantic import ValidationError
 
+from fulora.data.column_types import Plane
 from fulora.data.image import Image
 from fulora.data.image_set import ImageSet, Picture
 from fulora.data.label_set import LabelSetError, label_set
-from fulora.data.labels import Plane
 from fulora.data.pictures.loaders import class_indices, load_masks, load_pixels
 from fulora.data.results import (
     MaskSet,
@@ -25,7 +25,7 @@ from fulora.data.results import (
 )
 from fulora.data.score import Score, ScoreConfig
 from fulora.json_files import DamagedFileError
-from fulora.metrics.groups import ImageGroup
+from fulora.metrics.image_groups import ImageGroup
 
 FETAL = label_set("fetal_planes")
 

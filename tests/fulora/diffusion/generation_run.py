@@ -11,10 +11,10 @@ import numpy as np
 import torch
 
 from fulora import progress
+from fulora.data.column_types import Plane
 from fulora.data.image import Image
 from fulora.data.image_set import ImageSet, Picture
 from fulora.data.label_set import label_set
-from fulora.data.labels import Plane
 from fulora.diffusion.config import GenerateConfig, LoraConfig
 from fulora.diffusion.lora.adapters import add_lora, all_lora_parameters
 from fulora.diffusion.lora.files import save_lora

@@ -13,8 +13,8 @@ from fulora.diffusion.models.architectures import Pipeline
 from fulora.diffusion.models.conditioning import embed, unet_arguments
 from fulora.diffusion.models.loading import BackboneError, load_backbone
 from fulora.diffusion.training import controlnet as training
-from fulora.segmentation.gates import MaskQualityConfig, find_mask_fault
-from fulora.segmentation.proposals import propose_masks
+from fulora.segmentation.mask_proposals import propose_masks
+from fulora.segmentation.mask_quality import MaskQualityConfig, find_mask_fault
 
 TINY = ControlConfig(steps=3, batch_size=2, log_every=1, checkpoint_every=1, device="cpu")
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 64, 64), dtype=np.uint8)

@@ -15,19 +15,19 @@ from generation_run import complete, drawn, inputs, job, real_set, settings, tre
 from PIL import Image as Pil
 
 from fulora import progress
+from fulora.data.column_types import Plane
 from fulora.data.image import ImageSetError
 from fulora.data.image_set import ImageSet
 from fulora.data.label_set import label_set
-from fulora.data.labels import Plane
 from fulora.data.pictures.embedded_metadata import read_mark
 from fulora.data.provenance import Provenance, ProvenanceEntry
 from fulora.diffusion.config import GenerateConfig
-from fulora.diffusion.sampling.image_generator import GeneratedImage, ImageGenerator, ImageRequest
+from fulora.diffusion.sampling.image_generator import GeneratedImage, ImageGenerator, ImageRequest, build_generator
 from fulora.diffusion.sampling.recipe import read_row
 from fulora.diffusion.sampling.sample import image_seed
-from fulora.diffusion.sets import assembly, begin, generation
+from fulora.diffusion.sets import assembly, generation
 from fulora.diffusion.sets.assembly import assemble_set
-from fulora.diffusion.sets.begin import begin_set, generator_of
+from fulora.diffusion.sets.begin_set import begin_set, generator_of
 from fulora.diffusion.sets.blank_images import RejectedImagesError, read_counts
 from fulora.diffusion.sets.generation import generate_set, generate_shard
 from fulora.diffusion.sets.job import GenerationError, GenerationJob, is_complete, read_plan
@@ -593,7 +593,7 @@ def test_weights_are_loaded_once_however_many_shards(
     tmp_path: Path, backbone: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loaded: list[Path | str] = []
-    real = begin.build_generator
-    monkeypatch.setattr(begin, "build_generator", lambda *given: [loaded.append(backbone), real(*given)][1])
+    target = "fulora.diffusion.sets.begin_set.build_generator"
+    monkeypatch.setattr(target, lambda *given: [loaded.append(backbone), build_generator(*given)][1])
     drawn(backbone, tmp_path / "set")
     assert len(loaded) == 1

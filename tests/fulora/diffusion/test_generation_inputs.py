@@ -11,10 +11,10 @@ import pytest
 import torch
 from generation_run import complete, inputs, lora_file
 
+from fulora.data.column_types import Plane, Split
 from fulora.data.image import Image
 from fulora.data.image_set import ImageSet, Picture
 from fulora.data.label_set import label_set
-from fulora.data.labels import Plane, Split
 from fulora.data.provenance import EarlierVersionError, Provenance, ProvenanceEntry
 from fulora.data.weights import Backbone
 from fulora.diffusion.config import PretrainConfig

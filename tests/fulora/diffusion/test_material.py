@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 import fulora
+from fulora.data.column_types import Split
 from fulora.data.image import Image
 from fulora.data.image_set import ImageSet, Picture
 from fulora.data.label_set import label_set
-from fulora.data.labels import Split
 from fulora.data.leak_check import OverlapError
 from fulora.data.patient_numbers import NUMBERING, SameNumberError, note_different_patients
 from fulora.data.provenance import Provenance, ProvenanceEntry, read_provenance

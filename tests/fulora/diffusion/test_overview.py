@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image as Pil
 
+from fulora.data.column_types import Plane
 from fulora.data.image import Image
 from fulora.data.image_set import ImageSet, Picture
 from fulora.data.label_set import LabelSet, label_set
-from fulora.data.labels import Plane
 from fulora.data.pictures.embedded_metadata import read_mark
 from fulora.diffusion.sampling.picture_grid import (
     GAP_PX,

@@ -13,7 +13,7 @@ from fulora.diffusion.models.architectures import ARCHITECTURES, build
 from fulora.diffusion.models.distinct_captions import describe_identical_captions, find_identical_captions
 from fulora.diffusion.models.loading import BackboneError, load_backbone
 from fulora.diffusion.sampling.config import resolve_config
-from fulora.diffusion.sets.begin import begin_set
+from fulora.diffusion.sets.begin_set import begin_set
 from fulora.diffusion.sets.job import GenerationJob, read_plan
 from fulora.diffusion.training.examples import Examples, TrainingImages
 from fulora.diffusion.training.image_sets import fit_lora

@@ -32,7 +32,7 @@ from fulora.intake.sources.hc18 import Hc18Config
 from fulora.intake.sources.lora_planes import LoraPlanesConfig
 from fulora.intake.sources.psfhs import PsfhsConfig
 from fulora.workspace import Workspace
-from pipelines.sources import curated
+from pipelines.study_inputs import curated
 
 KEY = "0123456789abcdef"
 PHANTOM = draw("brain", [0], site="A", size_px=96, seed=3).images[0]

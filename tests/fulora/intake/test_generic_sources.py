@@ -11,10 +11,10 @@ import pytest
 from PIL import Image as Pil
 from PIL.PngImagePlugin import PngInfo
 
+from fulora.data.column_types import Plane, Split
 from fulora.data.image import Image
 from fulora.data.image_set import ImageSet, Picture
 from fulora.data.label_set import label_set
-from fulora.data.labels import Plane, Split
 from fulora.intake.config import AnySource
 from fulora.intake.masks.validation import head_mask, validate_mask
 from fulora.intake.masks.value_mapping import find_mask_values

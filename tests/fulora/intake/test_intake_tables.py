@@ -12,8 +12,8 @@ import openpyxl
 import pandas as pd
 import pytest
 
+from fulora.intake.published_lists import MAX_BYTES, MAX_CELL, MAX_CELLS, number_in, read_header, read_rows, read_text
 from fulora.intake.raw_image import OnSkip, SourceError, refuse
-from fulora.intake.tables import MAX_BYTES, MAX_CELL, MAX_CELLS, number_in, read_header, read_rows, read_text
 
 
 def saved(folder: Path, content: bytes, name: str = "list.csv") -> Path:
@@ -268,7 +268,7 @@ def test_spreadsheets_that_cannot_be_read(tmp_path: Path, make: Callable[[Path],
 
 def test_the_number_of_cells_is_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert MAX_CELLS == 1_000_000
-    monkeypatch.setattr("fulora.intake.tables.MAX_CELLS", 10_000)
+    monkeypatch.setattr("fulora.intake.published_lists.MAX_CELLS", 10_000)
     path = repacked(tmp_path / "list.xlsx", many_cells)
     with pytest.raises(SourceError, match=r"list\.xlsx: more than 10,000 cells"):
         read_table(path, ("a",))

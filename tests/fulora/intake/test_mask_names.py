@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pil
 
-from fulora.assessment.pictures import read_pictures
+from fulora.assessment.loaded_pictures import read_pictures
 from fulora.data.label_set import label_set
 from fulora.intake.layout_detection import detect_layout
 from fulora.intake.masks.file_names import case_name, find_pictures_and_masks, is_named_as_mask

@@ -7,8 +7,8 @@ from report_pages import page_of_tables
 
 from fulora.data.score import Score
 from fulora.markdown import escaped_markdown
-from fulora.metrics.groups import ALL_IMAGES, ImageGroup
-from fulora.report.numbers import MISSING
+from fulora.metrics.image_groups import ALL_IMAGES, ImageGroup
+from fulora.report.number_format import MISSING
 from fulora.report.tables import Table, TableError, score_table
 
 

@@ -15,12 +15,13 @@ from fulora.data.label_set import label_set
 from fulora.data.pictures.image_and_mask import add_random_ellipses, join_pair, split_pair
 from fulora.data.pictures.pixels import pixel_digest
 from fulora.data.provenance import Provenance
+from fulora.segmentation.addition_config import AdditionConfig
 from fulora.segmentation.additions import add_pairs, add_pseudo_labelled
 from fulora.segmentation.config import UnetConfig
-from fulora.segmentation.gates import AdditionConfig, MaskQualityConfig, find_mask_fault, fit_ellipse_mask
-from fulora.segmentation.material import PSEUDO, pseudo_labelled
+from fulora.segmentation.mask_quality import MaskQualityConfig, find_mask_fault, fit_ellipse_mask
 from fulora.segmentation.model import build_unet
 from fulora.segmentation.pseudo_label import apply_temperature, choose_confidence, fit_temperature, predict_ensemble
+from fulora.segmentation.pseudo_labels_file import PSEUDO, pseudo_labelled
 
 FETAL = label_set("fetal_planes")
 
