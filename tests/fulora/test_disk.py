@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from image_rows import image_row
 from PIL import Image as Pil
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
-from fulora.data.image import Image
 from fulora.data.image_set import ImageSet, Picture
 from fulora.data.label_set import label_set
 from fulora.data.pictures import loaders
@@ -360,19 +360,7 @@ def _big() -> np.ndarray:
 def test_pictures_that_do_not_fit_among_temporary_files_are_an_error_and_no_crash(
     small_disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    row = Image(
-        file_name="",
-        image_id="a",
-        plane="brain",
-        split="train",
-        origin="real",
-        source="s",
-        site="A",
-        patient="1",
-        width=64,
-        height=64,
-        sha256="",
-    )
+    row = image_row()
     ImageSet.write(tmp_path / "images", [Picture(row, _big()[:64, :64])], labels=FETAL)
     images = ImageSet(tmp_path / "images", "")
     monkeypatch.setattr(loaders, "IN_MEMORY_BYTES", 0)

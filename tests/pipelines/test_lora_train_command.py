@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 from command_line import fulora
 from forked import Forked
+from image_rows import image_row
 from PIL import Image as Pil
 from safetensors import safe_open
 from typer.testing import CliRunner, Result
 
 from fulora.data.column_types import Split
-from fulora.data.image import Image
 from fulora.data.image_set import ImageSet, Picture
 from fulora.data.label_set import label_set
 from fulora.data.provenance import read_provenance
@@ -52,19 +52,7 @@ def write_set(folder: Path, splits: Sequence[Split], first_patient: int = 0) -> 
     pictures = []
     for place, split in enumerate(splits):
         plane, number = PLANES[place % 5], first_patient + place
-        row = Image(
-            file_name="",
-            image_id=f"{plane}_{number}",
-            plane=plane,
-            split=split,
-            origin="real",
-            source="phantoms",
-            site="A",
-            patient=str(number),
-            width=64,
-            height=64,
-            sha256="",
-        )
+        row = image_row(f"{plane}_{number}", plane=plane, split=split, source="phantoms", patient=str(number))
         pixels = draw(plane, range(number, number + 1), site="A", size_px=64, seed=0).images[0]
         pictures.append(Picture(row, pixels))
     ImageSet.write(folder, pictures, labels=FETAL)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from image_rows import image_row
 
 from fulora.data.assessed_images import AssessedImage, Assessment
 from fulora.data.column_types import Plane, Split
@@ -20,10 +21,9 @@ FETAL = label_set("fetal_planes")
 
 
 def picture(image_id: str, plane: Plane, split: Split, patient: str, **values: str) -> Picture:
-    about = {"source": "s", "site": "A", "width": 0, "height": 0, "sha256": "", "file_name": "", "origin": "real"}
-    row = {"image_id": image_id, "plane": plane, "split": split, "patient": patient}
+    row = image_row(image_id, **({"plane": plane, "split": split, "patient": patient} | values))
     noise = np.random.default_rng(list(image_id.encode())).integers(0, 256, (8, 8)).astype(np.uint8)
-    return Picture(Image.model_validate(about | row | values), noise)
+    return Picture(row, noise)
 
 
 def drawn_by(patient: str) -> Provenance:

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from command_inside import QUICK, called
 from command_line import fulora
+from image_rows import image_row
 from PIL import Image as Pil
 
-from fulora.data.image import Image
 from fulora.data.image_set import ImageSet, Picture
 from fulora.data.label_set import label_set
 from fulora.data.provenance import Provenance, ProvenanceEntry
@@ -32,19 +32,7 @@ def invent_images(out: Path) -> ImageSet:
     random = np.random.default_rng(0)
     pictures = [
         Picture(
-            Image(
-                file_name="",
-                image_id=f"{split}-{plane}",
-                plane=plane,
-                split=split,
-                origin="real",
-                source="s",
-                site="A",
-                patient=split,
-                width=32,
-                height=32,
-                sha256="",
-            ),
+            image_row(f"{split}-{plane}", plane=plane, split=split, patient=split),
             random.integers(0, 256, (32, 32), np.uint8),
             np.eye(32, dtype=np.uint8),
         )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from image_rows import image_row
 from PIL import Image as Pil
 from pydantic import ValidationError
 
@@ -26,9 +27,7 @@ FETAL = label_set("fetal_planes").joined(label_set("intrapartum"))
 
 
 def real(image_id: str, split: Split = "train", patient: str = "1", **values: object) -> Image:
-    given = {"plane": "brain", "source": "s", "site": "A", "width": 8, "height": 6, "sha256": image_id, "file_name": ""}
-    about = {"image_id": image_id, "split": split, "origin": "real", "patient": patient}
-    return Image.model_validate(given | about | values)
+    return image_row(image_id, **({"split": split, "patient": patient, "height": 6, "sha256": image_id} | values))
 
 
 def synthetic(image_id: str, **values: object) -> Image:

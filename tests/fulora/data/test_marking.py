@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from image_rows import synthetic_row
 from PIL import Image as Pil
 from PIL.PngImagePlugin import PngInfo
 
@@ -22,9 +23,7 @@ NOISE = np.random.default_rng(0).integers(0, 256, (12, 16)).astype(np.uint8)
 
 
 def made(caption: str = "a photo of fetal brain", seed: str = "9223372036854775807", generator: str = "f00") -> Image:
-    words = {"caption": caption, "seed": seed, "generator": generator, "source": "s", "site": "", "patient": ""}
-    about = {"image_id": "i", "file_name": "", "plane": "brain", "split": "train", "origin": "synthetic"}
-    return Image.model_validate(about | words | {"width": 16, "height": 12, "sha256": ""})
+    return synthetic_row("i", caption=caption, seed=seed, generator=generator, width=16, height=12)
 
 
 def real() -> Image:

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from image_rows import image_row
 
 from fulora.data.image import Image
 from fulora.data.leak_check import (
@@ -19,10 +20,7 @@ from fulora.data.provenance import Provenance, ProvenanceEntry, Use
 
 
 def image(name: str, patient: str, pixels: str, source: str = "s") -> Image:
-    return Image.model_validate(
-        {"file_name": f"{name}.png", "image_id": name, "plane": "brain", "split": "train", "origin": "real"}
-        | {"source": source, "site": "A", "patient": patient, "width": 8, "height": 8, "sha256": pixels}
-    )
+    return image_row(name, source=source, patient=patient, sha256=pixels)
 
 
 def model(name: str, *rows: Image, parents: tuple[Provenance, ...] = (), use: Use = "fitted") -> Provenance:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from image_rows import image_row
 from PIL import Image as Pil
 from pydantic import ValidationError
 
@@ -33,19 +34,7 @@ FACTS = PredictionFacts(protocol="transfer", training_prior=(0.2,) * 5, about="h
 
 
 def row(number: int, plane: Plane = "brain") -> Image:
-    return Image(
-        file_name="",
-        image_id=f"i{number}",
-        plane=plane,
-        split="train",
-        origin="real",
-        source="s",
-        site="A",
-        patient=str(number),
-        width=8,
-        height=6,
-        sha256="",
-    )
+    return image_row(f"i{number}", plane=plane, patient=str(number), height=6)
 
 
 def picture(number: int, shape: tuple[int, int] = (6, 8)) -> Picture:

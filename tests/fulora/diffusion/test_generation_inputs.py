@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 from generation_run import complete, inputs, lora_file
+from image_rows import image_row
 
 from fulora.data.column_types import Plane, Split
-from fulora.data.image import Image
 from fulora.data.image_set import ImageSet, Picture
 from fulora.data.label_set import label_set
 from fulora.data.provenance import EarlierVersionError, Provenance, ProvenanceEntry
@@ -156,19 +156,7 @@ def test_whom_they_learned_from_stands_beside_loras_and_backbone(tmp_path: Path,
 
 def test_images_to_start_from_are_those_of_training_by_plane_and_id(tmp_path: Path) -> None:
     def picture(image_id: str, plane: Plane, split: Split = "train") -> Picture:
-        row = Image(
-            file_name="",
-            image_id=image_id,
-            plane=plane,
-            split=split,
-            origin="real",
-            source="s",
-            site="A",
-            patient=f"{split}",
-            width=0,
-            height=0,
-            sha256="",
-        )
+        row = image_row(image_id, plane=plane, split=split, patient=f"{split}")
         noise = np.random.default_rng(list(image_id.encode())).integers(0, 256, (8, 8)).astype(np.uint8)
         return Picture(row, noise)
 

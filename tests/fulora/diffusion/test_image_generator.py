@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from image_rows import image_row
 from jaxtyping import UInt8
 from PIL import Image as Pil
 from PIL import ImageOps
 
 import fulora
-from fulora.data.image import Image
 from fulora.data.image_set import ImageSet, Picture
 from fulora.data.label_set import label_set
 from fulora.diffusion.config import GenerateConfig, PretrainConfig
@@ -364,21 +364,8 @@ def start_set(folder: Path) -> ImageSet:
     """Two brains and one femur to start from, of 40 x 24 px, and a brain to be tested on."""
 
     def picture(name: str, plane: str, split: str) -> Picture:
-        row = {
-            "file_name": "",
-            "image_id": name,
-            "plane": plane,
-            "origin": "real",
-            "source": "s",
-            "split": split,
-            "site": "A",
-            "patient": name,
-            "width": 0,
-            "height": 0,
-            "sha256": "",
-        }
         noise = np.random.default_rng(list(name.encode())).integers(0, 256, (24, 40)).astype(np.uint8)
-        return Picture(Image.model_validate(row), noise)
+        return Picture(image_row(name, plane=plane, split=split, patient=name), noise)
 
     folder.mkdir()
     names = (("b2", "brain", "train"), ("b1", "brain", "train"), ("f1", "femur", "train"), ("b0", "brain", "test"))

@@ -3,10 +3,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from image_rows import image_row
 
 import fulora
 from fulora.data.column_types import Split
-from fulora.data.image import Image
 from fulora.data.image_set import ImageSet, Picture
 from fulora.data.label_set import label_set
 from fulora.data.leak_check import OverlapError
@@ -29,19 +29,13 @@ def image_set(
 ) -> ImageSet:
     pictures = []
     for place, split in enumerate(splits):
-        row = Image(
-            file_name="",
-            image_id=f"{site}_{first + place}",
-            plane="brain",
+        row = image_row(
+            f"{site}_{first + place}",
             split=split,
-            origin="real",
             source="own",
             site=site,
             patient=str(first + place),
             caption=captions[place] if captions else "",
-            width=32,
-            height=32,
-            sha256="",
         )
         pixels = np.random.default_rng(first + place).integers(0, 256, (32, 32)).astype(np.uint8)
         pictures.append(Picture(row, pixels))

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from image_rows import synthetic_row
 from PIL import Image as Pil
 
 from fulora.data.column_types import Plane
-from fulora.data.image import Image
 from fulora.data.image_set import ImageSet, Picture
 from fulora.data.label_set import LabelSet, label_set
 from fulora.data.pictures.embedded_metadata import read_mark
@@ -31,21 +31,7 @@ def image_set(
     pictures = []
     for place, plane in enumerate(planes):
         for number in range(count):
-            row = Image(
-                file_name="",
-                image_id=f"{plane}{number:03d}",
-                plane=plane,
-                split="train",
-                origin="synthetic",
-                source="fulora",
-                site="",
-                patient="",
-                seed="1",
-                generator="g0",
-                width=0,
-                height=0,
-                sha256="",
-            )
+            row = synthetic_row(f"{plane}{number:03d}", plane=plane, generator="g0")
             pictures.append(Picture(row, np.full(size[::-1], 100 * place + 5 * number + 10, np.uint8)))
     folder.mkdir()
     ImageSet.write(folder, pictures, labels=labels)

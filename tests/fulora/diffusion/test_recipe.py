@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from image_rows import synthetic_row
 from PIL import Image as Pil
 from PIL.PngImagePlugin import PngInfo
 from pydantic import ValidationError
@@ -48,22 +49,7 @@ RECIPE = Recipe.model_validate(
 
 
 def written(path: Path, recipe: str) -> Image:
-    row = Image(
-        file_name="images/a.png",
-        image_id="a",
-        plane="brain",
-        split="train",
-        origin="synthetic",
-        source="fulora",
-        site="",
-        patient="",
-        seed="1",
-        generator="g",
-        recipe=recipe,
-        width=8,
-        height=8,
-        sha256="0",
-    )
+    row = synthetic_row(file_name="images/a.png", recipe=recipe, sha256="0")
     Pil.fromarray(np.zeros((8, 8), np.uint8)).save(path, pnginfo=png_info(row))
     return row
 

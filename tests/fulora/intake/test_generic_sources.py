@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from image_rows import image_row
 from PIL import Image as Pil
 from PIL.PngImagePlugin import PngInfo
 
 from fulora.data.column_types import Plane, Split
-from fulora.data.image import Image
 from fulora.data.image_set import ImageSet, Picture
 from fulora.data.label_set import label_set
 from fulora.intake.config import AnySource
@@ -476,10 +476,8 @@ def test_images_and_rows_without_each_other_and_twice(tmp_path: Path) -> None:
 def picture(name: str, split: Split, patient: str, **changes: Any) -> Picture:
     drawn = np.random.default_rng(list(name.encode())).integers(0, 256, (12, 16)).astype(np.uint8)
     mask = BLOB if changes.pop("masked", False) else None
-    known = {"plane": "brain", "origin": "real", "source": "hc18", "site": "nijmegen", "sha256": ""}
-    size = {"file_name": "", "width": 16, "height": 12}
-    row = Image.model_validate({"image_id": name, "split": split, "patient": patient, **known, **size, **changes})
-    return Picture(row, drawn, mask)
+    about = {"split": split, "patient": patient, "source": "hc18", "site": "nijmegen"}
+    return Picture(image_row(name, **(about | changes)), drawn, mask)
 
 
 @pytest.mark.parametrize("missing", ["NA", "N/A", "nan", "NULL", "None", "#N/A", "-", ".", "", None, float("nan")])

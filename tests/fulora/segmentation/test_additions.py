@@ -6,10 +6,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from image_rows import image_row, synthetic_row
 from PIL import Image as Pil
 from sklearn.metrics import log_loss
 
-from fulora.data.image import Image, ImageSetError
+from fulora.data.image import ImageSetError
 from fulora.data.image_set import ImageSet, Picture
 from fulora.data.label_set import label_set
 from fulora.data.pictures.image_and_mask import add_random_ellipses, join_pair, split_pair
@@ -119,22 +120,8 @@ def test_one_member_agrees_with_itself_and_two_others_do_not() -> None:
 def image_set(folder: Path, splits: list[str], *, masks: bool = True, synthetic: bool = False) -> ImageSet:
     made = []
     for number, split in enumerate(splits):
-        origin = {"origin": "synthetic", "seed": "1", "generator": "g"} if synthetic else {"origin": "real"}
-        row = Image.model_validate(
-            {
-                "file_name": "",
-                "image_id": f"{folder.name}{number}",
-                "plane": "brain",
-                "split": split,
-                "source": "s",
-                "site": "A",
-                "patient": "" if synthetic else f"{folder.name}{number}",
-                "width": 100,
-                "height": 100,
-                "sha256": "",
-                **origin,
-            }
-        )
+        name = f"{folder.name}{number}"
+        row = synthetic_row(name, split=split) if synthetic else image_row(name, split=split, patient=name)
         pixels = (drawn(30, 24, (45 + number, 50)) * 150 + number + sum(map(ord, folder.name)) % 50).astype(np.uint8)
         made.append(Picture(row, pixels, drawn(30, 24, (45 + number, 50)) if masks else None))
     ImageSet.write(folder, made, labels=FETAL)
