@@ -82,14 +82,14 @@ def test_a_named_label_set_and_renamed_classes(tmp_path: Path) -> None:
     assert "source class_folders has no class 'Kof'; its classes: FEMUR" in done.stderr
 
 
-def test_a_layout_of_splits_is_told(tmp_path: Path) -> None:
+def test_a_layout_of_splits_is_named(tmp_path: Path) -> None:
     folders(tmp_path / "own", ["train", "test"])
     done = fulora("data", "check", tmp_path / "own", "kind=class_folders", "patients_unknown=true")
     assert done.returncode == 2
     assert "is named like a split, not like a class: its layout is one folder of classes per split" in done.stderr
 
 
-def test_a_study_is_told_of_classes_that_cannot_be(tmp_path: Path) -> None:
+def test_invalid_classes_of_a_study_are_reported(tmp_path: Path) -> None:
     folders(tmp_path / "own", ["Kidney", "kidney"])
     own = {"kind": "class_folders", "folder": "own", "patients_unknown": True}
     found = Findings()

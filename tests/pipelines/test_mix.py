@@ -149,7 +149,7 @@ def test_a_generator_that_saw_a_tested_patient_is_refused(tmp_path: Path, real: 
     assert mixed(tmp_path / "fine", MixConfig(ratio=1, arm="duplicated"), real, synthetic)
 
 
-def test_judges_that_chose_the_pictures_may_know_who_validates_and_nobody_who_is_tested_on(
+def test_judges_of_a_mix_may_be_trained_on_validation_patients_and_not_on_test_patients(
     tmp_path: Path, real: ImageSet, synthetic: ImageSet
 ) -> None:
     drawn_by("s/A/validationbrain").write(tmp_path / "found")

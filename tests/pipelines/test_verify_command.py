@@ -154,7 +154,7 @@ def test_what_a_stopped_run_has_begun_is_named_and_no_error(work: Path) -> None:
     assert "unfinished" in next(line for line in done.stdout.splitlines() if "0123456789abcdef" in line)
 
 
-def test_what_is_no_artifact_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_is_no_artifact_is_named(tmp_path: Path) -> None:
     done = fulora("verify", tmp_path)
     assert done.returncode == 2
     assert "holds no artifacts" in done.stderr
@@ -209,7 +209,7 @@ def test_a_generated_set_is_held_against_its_list(tmp_path: Path) -> None:
     assert fulora("verify", tmp_path / "set", "--quiet").returncode == 1
 
 
-def test_a_lora_of_whose_patients_nothing_is_known_any_more_is_not_used(work: Path, tmp_path: Path) -> None:
+def test_a_lora_without_its_provenance_is_not_used(work: Path, tmp_path: Path) -> None:
     out = tmp_path / "lora"
     settings = ("steps=1", "rank=2", "batch_size=1", "compile=never", "device=cpu", "--quiet")
     done = fulora("lora", "train", images_in(work), "--out", out, *settings)

@@ -106,7 +106,7 @@ def test_sets_that_cannot_be_compared_are_refused() -> None:
         AssessedSets(pictures(5000, 20), held_out=pictures(0, PEOPLE), train=pictures(0, PEOPLE))
 
 
-def test_of_too_few_images_nothing_is_said_and_nothing_is_rejected() -> None:
+def test_too_few_images_give_no_verdict_and_no_rejections() -> None:
     sets = AssessedSets(pictures(5000, 20), held_out=pictures(1000, 5), train=pictures(0, PEOPLE))
     found, rows = assess(sets, AssessConfig(), prompts={})
     assert found.verdicts[0].summary == "no verdict: 5 held-out real images, and at least 8 are needed"

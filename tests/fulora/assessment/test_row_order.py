@@ -50,7 +50,7 @@ def reordered(sets: AssessedSets) -> AssessedSets:
     return AssessedSets(sets.synthetic, held_out=shuffled(sets.held_out, 1), train=shuffled(sets.train, 2))
 
 
-def test_the_order_of_the_real_rows_changes_nothing_that_is_said_of_neighbours(
+def test_figures_of_neighbours_do_not_depend_on_the_order_of_the_real_rows(
     sets: AssessedSets, usual: tuple[AssessmentFindings, list[AssessedImage]]
 ) -> None:
     found, rows = assess(reordered(sets), CONFIG, prompts={})

@@ -228,7 +228,7 @@ def test_a_set_of_real_images_without_masks(tmp_path: Path) -> None:
         images.mask(images.rows()[0])
 
 
-def test_who_chose_a_checkpoint_may_validate_and_not_be_tested_on() -> None:
+def test_patients_of_checkpoint_selection_may_be_in_validation_and_not_in_test() -> None:
     rows = [real("a", "validation", "2"), real("b", "test", "3")]
     assert breaches(rows, drawn_by("s/A/1", chosen_by=("s/A/2",))) == []
     said = ["s/A/3: the patient is in test, and was used for model selection by LoRA l"]

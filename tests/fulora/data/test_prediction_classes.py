@@ -145,7 +145,7 @@ def test_the_negative_class_is_that_of_a_label_set() -> None:
     assert classes_of(own, (), None).negative is None
 
 
-def test_a_shipped_label_set_that_lacks_a_name_is_said() -> None:
+def test_a_shipped_label_set_that_lacks_a_class_is_noted() -> None:
     told = ClassHints(frozenset({"brain", "other", "normal"}), frozenset(), (), None)
     (note,) = classes_of(told, (), None).notes
     assert note == "classes are those of the label set fetal_planes and normal; --labels says otherwise"

@@ -28,7 +28,7 @@ def pipe() -> Pipeline:
     return load_backbone(Path(fulora.__file__).parent / "assets" / "diffusion")
 
 
-def test_it_starts_as_nothing(pipe: Pipeline) -> None:
+def test_a_new_controlnet_does_not_change_the_prediction(pipe: Pipeline) -> None:
     made = control.build_control(pipe, 0)
     size = 64 // pipe.vae_scale_factor
     latents = torch.randn(4, 4, size, size, generator=torch.Generator().manual_seed(0))

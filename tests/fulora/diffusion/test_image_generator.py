@@ -290,7 +290,7 @@ def test_each_prompt_is_embedded_once_alone_and_the_text_encoder_let_go(backbone
     assert encoder() is None
 
 
-def test_a_prompt_that_several_planes_have_or_that_is_the_negative_one_is_embedded_once(backbone: Path) -> None:
+def test_equal_prompts_are_embedded_once(backbone: Path) -> None:
     pipe = load_backbone(backbone)
     seen: list[int] = []
     pipe.text_encoder.register_forward_pre_hook(lambda module, given: seen.append(len(given[0])))
@@ -408,7 +408,7 @@ def test_a_plane_without_images_to_start_from_is_refused(tmp_path: Path, backbon
 # --- a GPU that is too small
 
 
-def test_a_batch_that_a_gpu_has_no_memory_for_is_told(backbone: Path) -> None:
+def test_a_batch_too_large_for_the_gpu_is_reported(backbone: Path) -> None:
     def full(*given: Any, **arguments: Any) -> Any:
         raise torch.OutOfMemoryError("CUDA out of memory")
 

@@ -91,7 +91,7 @@ def test_columns_can_have_another_name(tmp_path: Path) -> None:
     assert read_rows(path, ("name",), renamed={"Filename": "name"}) == [(2, {"name": "a", "plane": "b"})]
 
 
-def test_a_row_of_another_length_is_told_and_the_others_are_read(tmp_path: Path) -> None:
+def test_a_row_of_another_length_is_noted_and_the_others_are_read(tmp_path: Path) -> None:
     path = saved(tmp_path, b"name,plane\na,Fetal brain\nshort\nlong,x,y\nb,Other\n")
     told: list[str] = []
     assert read_table(path, on_skip=told.append) == ROWS

@@ -36,7 +36,7 @@ def rows() -> list[ComparisonRow]:
     return compare(GOOD, POOR, range(5), None, DRAWN, METRICS)
 
 
-def test_differences_are_ours_minus_the_other(rows: list[ComparisonRow]) -> None:
+def test_differences_are_the_first_minus_the_second(rows: list[ComparisonRow]) -> None:
     ours, other = (
         {
             (row.quantity, row.rule): row.interval.value

@@ -190,7 +190,7 @@ def test_cohens_kappa_is_scikit_learns_and_off_by_default() -> None:
     assert "Cohen's kappa" not in {row.quantity for row in card.scorecard(given, range(5), None, DRAWN)}
 
 
-def test_without_a_negative_class_nothing_is_said_of_it() -> None:
+def test_without_a_negative_class_there_are_no_rejection_scores() -> None:
     given = answers()
     plain = ModelPredictions(NAMES, TRUE, given.decided, given.probabilities, PATIENTS, COUNTRIES)
     rows = card.scorecard(plain, range(5), None, DRAWN)

@@ -111,7 +111,7 @@ def test_the_report_in_markdown_shows_any_text_as_it_is(tmp_path: Path, text: st
 
 
 @pytest.mark.slow
-def test_scores_of_hostile_arms_sites_and_notes_stand_on_a_page_as_they_are(tmp_path: Path) -> None:
+def test_a_page_shows_hostile_names_of_arms_sites_and_notes_unchanged(tmp_path: Path) -> None:
     about = {"quantity": "accuracy", "value": 0.5, "low": 0.4, "high": 0.6, "rank": 1, "protocol": "transfer"}
     about |= {"n_images": 9, "n_patients": 3}
     rows = [

@@ -37,7 +37,7 @@ def drawn(a: float, b: float, at: tuple[int, int] = (50, 50), size: int = 100, a
     return mask
 
 
-def test_a_pair_comes_apart_as_it_was_joined() -> None:
+def test_a_pair_is_split_into_what_was_joined() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (100, 100), dtype=np.uint8)
     gray, mask = split_pair(join_pair(pixels, drawn(30, 20) * 2))
     assert np.array_equal(gray, pixels)
@@ -139,7 +139,7 @@ def coloured(images: ImageSet) -> ImageSet:
     return images
 
 
-def test_pairs_pass_the_gates_or_are_counted(tmp_path: Path) -> None:
+def test_pairs_pass_the_mask_quality_rules_or_are_counted(tmp_path: Path) -> None:
     labelled = image_set(tmp_path / "real", ["train", "train", "validation", "test"])
     pairs = coloured(image_set(tmp_path / "made", ["train"] * 6, masks=False, synthetic=True))
     (tmp_path / "out").mkdir()
