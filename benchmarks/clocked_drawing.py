@@ -21,8 +21,8 @@ import torch
 from clocked_run import peak_mb
 
 import fulora
+from fulora.data.column_types import Plane
 from fulora.data.label_set import label_set
-from fulora.data.labels import Plane
 from fulora.diffusion.config import GenerateConfig, LoraConfig
 from fulora.diffusion.lora.adapters import add_lora
 from fulora.diffusion.lora.files import save_lora
@@ -34,7 +34,7 @@ from fulora.diffusion.sampling.inputs import GenerationInputs, lora_source, weig
 from fulora.diffusion.sampling.recipe import BackboneUsed
 from fulora.diffusion.sampling.sample import image_seed, start_noise
 from fulora.diffusion.sampling.samplers import build_sampler
-from fulora.diffusion.sets.begin import begin_set, generator_of
+from fulora.diffusion.sets.begin_set import begin_set, generator_of
 from fulora.diffusion.sets.blank_images import read_counts
 from fulora.diffusion.sets.generation import generate_set
 from fulora.diffusion.sets.job import GenerationJob

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 import SimpleITK
 
-from fulora.biometry.rows import HeadRow, head_row
+from fulora.biometry.measurement_rows import HeadRow, head_row
 from fulora.environment import cores
 from fulora.intake.masks.file_names import case_name
 from fulora.intake.masks.files import find_masks, map_cases, read_region

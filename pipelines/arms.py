@@ -10,7 +10,7 @@ from fulora.data.assessed_images import Assessment
 from fulora.data.hybrid import MixConfig
 from fulora.data.image_set import ImageSet
 from fulora.workspace import Workspace
-from pipelines.changes import locate_errors
+from pipelines.merged_settings import locate_errors
 from pipelines.stages.mix import mix
 
 REAL, HYBRID = "real", "hybrid"

@@ -21,12 +21,12 @@ from fulora.report.parts import AssessmentPart, TrainingPart
 from fulora.stage import Source
 from fulora.workspace import Workspace
 from pipelines.backbones import BackboneConfig, EmbeddedBackbone, get_backbone, get_clip
-from pipelines.changes import locate_errors
 from pipelines.generators import GeneratorConfig, distinct_loras, expand_generators, generate_sets, train_loras
-from pipelines.sources import curated, labels_of
+from pipelines.merged_settings import locate_errors
 from pipelines.stages.assess import assess
 from pipelines.stages.report import ReportConfig, report
 from pipelines.stages.train_judges import train_judges
+from pipelines.study_inputs import curated, labels_of
 
 IMAGES_AT = "images"
 """Place of the real images of an assessment study in its config."""

@@ -13,10 +13,10 @@ from fulora.diffusion.config import PretrainConfig
 from fulora.intake.config import CurateConfig
 from fulora.stage import Source
 from fulora.workspace import Workspace
-from pipelines.sources import curated
 from pipelines.stages.fetch import HubRepository, fetch_backbone, fetch_clip
 from pipelines.stages.pretrain import pretrain
 from pipelines.stages.pretrain_clip import pretrain_clip
+from pipelines.study_inputs import curated
 
 ASSETS = Path(fulora.__file__).parent / "assets"
 DEMO = "demo"

@@ -15,13 +15,13 @@ from fulora.intake.config import CurateConfig
 from fulora.stage import Artifact, Source
 from fulora.workspace import Workspace
 from pipelines.arms import HYBRID
-from pipelines.changes import locate_errors
+from pipelines.merged_settings import locate_errors
 from pipelines.stages.embed_images import embed_images
 from pipelines.stages.forgetting import forgetting
 from pipelines.stages.probe_clip import probe_clip
 from pipelines.stages.tune_clip import tune_clip
 from pipelines.stages.zero_shot import zero_shot
-from pipelines.trainings import Training
+from pipelines.training_key import Training
 
 
 class ClipArmConfig(Config):

@@ -9,7 +9,7 @@ from fulora.config import Config, Runtime
 from fulora.data.image_set import ImageSet
 from fulora.intake.config import CurateConfig
 from fulora.workspace import Workspace
-from pipelines.sources import curated
+from pipelines.study_inputs import curated
 
 
 class CurationConfig(Config):

@@ -21,7 +21,6 @@ from pipelines.backbones import get_backbone, get_clip
 from pipelines.clip_arms import FEW_SHOT, PromptedClip, compare_clips
 from pipelines.fu_lora_config import FuLoraConfig
 from pipelines.generators import distinct_loras, generate_sets, train_loras
-from pipelines.sources import labels_of
 from pipelines.stages.classify import classify
 from pipelines.stages.generate import generate
 from pipelines.stages.report import report
@@ -29,7 +28,8 @@ from pipelines.stages.score import score
 from pipelines.stages.score_generation import score_generation
 from pipelines.stages.train_classifier import train_classifier
 from pipelines.study_images import StudyImages, check_study_classes, check_study_leaks, curate_images
-from pipelines.trainings import Training
+from pipelines.study_inputs import labels_of
+from pipelines.training_key import Training
 
 NO_START = "Or set classifier.weights=none."
 

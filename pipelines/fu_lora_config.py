@@ -18,12 +18,12 @@ from fulora.intake.config import CurateConfig
 from pipelines.arms import HYBRID, REAL, ArmConfig, build_arms
 from pipelines.assessment import judge_configs
 from pipelines.backbones import BackboneConfig, OnSiteBackbone
-from pipelines.changes import locate_errors
 from pipelines.clip_arms import FEW_SHOT, ClipArmConfig, FewShotConfig, tuning_configs
 from pipelines.generators import DEFAULT, GeneratorConfig, expand_generators
+from pipelines.merged_settings import locate_errors
 from pipelines.segmentation import SegmentationConfig
 from pipelines.stages.report import ReportConfig
-from pipelines.trainings import Training
+from pipelines.training_key import Training
 
 PLANES_AT, LORA_AT = "planes", "lora_images"
 """Places of real images in the config, other than `other_images`."""

@@ -11,7 +11,7 @@ from fulora.data.weights import Backbone, LoraWeights
 from fulora.diffusion.config import GenerateConfig, LoraConfig
 from fulora.stage import Source
 from fulora.workspace import Workspace
-from pipelines.changes import merge_each_over, merge_over
+from pipelines.merged_settings import merge_each_over, merge_over
 from pipelines.stages.generate import generate
 from pipelines.stages.train_lora import train_lora
 

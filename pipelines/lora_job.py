@@ -7,9 +7,9 @@ from functools import cached_property
 from pathlib import Path
 
 from fulora import progress
+from fulora.data.column_types import SPLITS, Split
 from fulora.data.image import METADATA, ImageSetError
 from fulora.data.image_set import ImageSet
-from fulora.data.labels import SPLITS, Split
 from fulora.data.provenance import Provenance
 from fulora.diffusion.config import Architecture, LoraConfig
 from fulora.diffusion.lora.adapters import LoraError
@@ -32,7 +32,7 @@ from pipelines.backbones import DEMO, named_backbone
 from pipelines.checks.findings import Findings
 from pipelines.checks.images import Sources
 from pipelines.checks.sizes import check_lora_sizes
-from pipelines.sources import curated
+from pipelines.study_inputs import curated
 
 ENCODED: tuple[Split, ...] = ("train", "validation")
 """The splits whose images are encoded: for training, and for the validation loss."""

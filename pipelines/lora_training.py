@@ -12,9 +12,9 @@ from fulora.intake.config import CurateConfig
 from fulora.report.parts import TrainingPart
 from fulora.workspace import Workspace
 from pipelines.backbones import BackboneConfig, get_backbone
-from pipelines.sources import curated
 from pipelines.stages.report import ReportConfig, report
 from pipelines.stages.train_lora import train_lora
+from pipelines.study_inputs import curated
 
 
 class LoraTrainingConfig(Config):

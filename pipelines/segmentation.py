@@ -22,13 +22,13 @@ from fulora.segmentation.config import WEIGHTS_FROM_FILE, SegmentConfig, UnetCon
 from fulora.segmentation.scores import MaskScoreConfig
 from fulora.workspace import Workspace
 from pipelines.backbones import OnSiteBackbone, get_backbone
-from pipelines.changes import locate_errors, merge_each_over, merge_over
-from pipelines.sources import curated, labels_of
+from pipelines.merged_settings import locate_errors, merge_each_over, merge_over
 from pipelines.stages.check_leaks import check_leaks
 from pipelines.stages.measure import MeasureConfig
 from pipelines.stages.report import ReportConfig, report
 from pipelines.stages.score_masks import score_masks
 from pipelines.stages.take_few import FewConfig, take_few
+from pipelines.study_inputs import curated, labels_of
 from pipelines.synthetic_heads import SyntheticHeadsConfig, synthetic_arms
 from pipelines.unet_arms import UnetArm, UnetResults, UnetTest, compare_unets, training_configs
 

@@ -10,9 +10,9 @@ from fulora.stage import Source
 from fulora.workspace import Workspace
 from pipelines.backbones import OnSiteBackbone, get_backbone, get_clip
 from pipelines.fu_lora_config import LORA_AT, PLANES_AT, FuLoraConfig
-from pipelines.sources import curated
 from pipelines.stages.check_leaks import check_leaks
 from pipelines.stages.count_classes import count_classes
+from pipelines.study_inputs import curated
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,12 @@ from fulora.data.image_set import ImageSet
 from fulora.data.label_set import LabelSet
 from fulora.data.weights import Backbone, UnetWeights
 from fulora.diffusion.config import ControlConfig, GenerateConfig, LoraConfig
+from fulora.segmentation.addition_config import AdditionConfig
 from fulora.segmentation.config import UnetConfig
-from fulora.segmentation.gates import AdditionConfig
 from fulora.stage import Call, Source
 from fulora.workspace import Workspace
 from pipelines.backbones import BackboneConfig, get_backbone
-from pipelines.changes import merge_each_over, merge_over
+from pipelines.merged_settings import merge_each_over, merge_over
 from pipelines.stages.add_drawn import add_drawn
 from pipelines.stages.draw_on_masks import draw_on_masks
 from pipelines.stages.generate import generate

@@ -9,11 +9,11 @@ from fulora.data.weights import UnetWeights
 from fulora.segmentation.config import WEIGHTS_FROM_FILE, SegmentConfig, UnetConfig
 from fulora.stage import Source
 from fulora.workspace import Workspace
-from pipelines.changes import locate_errors
+from pipelines.merged_settings import locate_errors
 from pipelines.stages.measure import MeasureConfig, measure
 from pipelines.stages.segment import segment
 from pipelines.stages.train_unet import train_unet
-from pipelines.trainings import Training
+from pipelines.training_key import Training
 
 
 @dataclass(frozen=True)

@@ -258,7 +258,7 @@ def folders() -> set[str]:
     }
 
 
-def test_nothing_else_stands_at_the_top() -> None:
+def test_the_top_folder_holds_nothing_else() -> None:
     assert folders() <= TOP
 
 

@@ -8,7 +8,7 @@ import pytest
 from jaxtyping import TypeCheckError
 
 from fulora.data.pictures.pixels import is_blank
-from fulora.metrics.answers import Rule
+from fulora.metrics.decision_rules import Rule
 from fulora.metrics.weighted_scores import ClassTallies
 
 FLAT, CUBE = np.zeros((2, 3), np.uint8), np.zeros((2, 2, 2))

@@ -9,16 +9,16 @@ import numpy as np
 from jaxtyping import Float, Shaped
 from pydantic import TypeAdapter
 
+from fulora.assessment.assessed_sets import ALL_PLANES, AssessedSets, EncodedSets, NearestImages, find_nearest
 from fulora.assessment.config import AssessConfig
+from fulora.assessment.encoder_figures import EncoderFigures, compute_figures
 from fulora.assessment.encoders import load_encoder
-from fulora.assessment.figures import EncoderFigures, compute_figures
 from fulora.assessment.judges import check_judges, judge, judged
 from fulora.assessment.label_truth import ClassScores, Truth, compute_truths, known_planes, margins
-from fulora.assessment.pictures import Pictures
+from fulora.assessment.loaded_pictures import Pictures
 from fulora.assessment.screening import CalibratedFilter, causes, screen
-from fulora.assessment.sets import ALL_PLANES, AssessedSets, EncodedSets, NearestImages, find_nearest
 from fulora.assessment.shortcuts import Shortcut, compute_shortcuts
-from fulora.assessment.trust import check_trusted
+from fulora.assessment.trusted_encoders import check_trusted
 from fulora.assessment.verdicts import Verdict, VerdictInputs, verdicts
 from fulora.data.assessed_images import FINDINGS, AssessedImage
 from fulora.data.hybrid import FilterName

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from fulora.assessment.config import ClosenessConfig
+from fulora.data.column_types import Split
 from fulora.data.image_set import ImageSet
 from fulora.data.label_set import refuse_other_classes
-from fulora.data.labels import Split
 from fulora.data.pictures.loaders import load_squares
 from fulora.data.score import Score
 from fulora.metrics.fidelity import Sample, domain_auc, median_distance, mmd2_jackknife, pixel_features

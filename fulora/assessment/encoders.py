@@ -17,7 +17,7 @@ from PIL import Image as Pil
 
 import fulora
 from fulora.assessment.encoder_checks import EncoderError, Features, GrayPicture, check_stable, check_varied, rows_of
-from fulora.assessment.trust import check_trusted
+from fulora.assessment.trusted_encoders import check_trusted
 from fulora.data.pictures.normalisation import IMAGENET, Statistics, timm_statistics
 from fulora.data.pictures.pixels import pixel_digest
 from fulora.data.pictures.resize import to_square

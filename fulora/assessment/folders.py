@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fulora.assessment.assess import AssessmentFindings, assess
+from fulora.assessment.assessed_sets import AssessedSets
 from fulora.assessment.config import AssessConfig
-from fulora.assessment.pictures import UNKNOWN, Pictures, PicturesError, of_rows, read_pictures
-from fulora.assessment.sets import AssessedSets
-from fulora.assessment.trust import check_trusted
+from fulora.assessment.loaded_pictures import UNKNOWN, Pictures, PicturesError, of_rows, read_pictures
+from fulora.assessment.trusted_encoders import check_trusted
 from fulora.clip.prompts import prompts_of, read_prompts
 from fulora.data.assessed_images import AssessedImage
 from fulora.data.image_set import ImageSet

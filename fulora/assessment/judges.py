@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
 from fulora.assessment.label_truth import ClassScores
-from fulora.assessment.pictures import Pictures, PicturesError
+from fulora.assessment.loaded_pictures import Pictures, PicturesError
 from fulora.classification.config import ClassifierConfig
 from fulora.classification.model import Classifier, load_classifier
 from fulora.classification.predict import predict

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from fulora.assessment.assessed_sets import AssessedSets, EncodedSets, NearestImages
 from fulora.assessment.label_truth import ClassScores, Places, known_planes, margins
-from fulora.assessment.pictures import Pictures
-from fulora.assessment.sets import AssessedSets, EncodedSets, NearestImages
+from fulora.assessment.loaded_pictures import Pictures
 from fulora.data.hybrid import FilterName
 from fulora.metrics.conformal import lower_threshold
 from fulora.metrics.neighbours import nearest, squared_distances

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from fulora.assessment.pictures import Pictures
-from fulora.assessment.sets import LEAST, AssessedSets, places_of, reported_planes
+from fulora.assessment.assessed_sets import LEAST, AssessedSets, places_of, reported_planes
+from fulora.assessment.loaded_pictures import Pictures
 from fulora.data.pictures.resize import to_square
 from fulora.intake.deidentify.burned_in_text import remove_overlays
 from fulora.metrics.fidelity import PIXEL_FEATURE_NAMES, Sample, domain_auc, pixel_features

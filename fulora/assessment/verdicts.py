@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from scipy import stats
 
-from fulora.assessment.figures import EncoderFigures, PlaneFigures
+from fulora.assessment.assessed_sets import ALL_PLANES, reported_planes
+from fulora.assessment.encoder_figures import EncoderFigures, PlaneFigures
 from fulora.assessment.label_truth import Truth
 from fulora.assessment.screening import CalibratedFilter
-from fulora.assessment.sets import ALL_PLANES, reported_planes
 from fulora.assessment.shortcuts import TOGETHER, Shortcut
 
 LEVEL = 0.05

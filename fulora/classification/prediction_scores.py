@@ -10,12 +10,12 @@ from jaxtyping import Float
 
 from fulora.data.label_set import LabelSet
 from fulora.data.predictions.files import PredictionFile, read_predictions
-from fulora.data.predictions.pairs import paired
-from fulora.metrics.answers import Prior, decision_rules
+from fulora.data.predictions.paired_predictions import paired
 from fulora.metrics.classification import confusion_matrix
 from fulora.metrics.classification_metrics import MetricSelection, select_metrics
 from fulora.metrics.comparison import ComparisonRow, compare
-from fulora.metrics.groups import ImageGroup
+from fulora.metrics.decision_rules import Prior, decision_rules
+from fulora.metrics.image_groups import ImageGroup
 from fulora.metrics.scorecard import Sampling, ScoreRow, decision_scores, group_scores, legacy_scores, scorecard
 
 COMPARED = ("accuracy", "macro F1", "macro one-vs-rest AUC", "log loss")

@@ -11,10 +11,11 @@ from fulora.data.comparisons import Pair
 from fulora.data.label_set import refuse_other_classes
 from fulora.data.results import PROMPT, PredictionFacts, Predictions
 from fulora.data.score import Score, ScoreConfig
-from fulora.metrics.answers import Answers, Prior, decision_rules
 from fulora.metrics.classification_metrics import Metric, MetricSelection, select_metrics
 from fulora.metrics.comparison import ComparisonRow, compare
-from fulora.metrics.groups import ALL_IMAGES, ImageGroup
+from fulora.metrics.decision_rules import Prior, decision_rules
+from fulora.metrics.image_groups import ALL_IMAGES, ImageGroup
+from fulora.metrics.model_predictions import ModelPredictions
 from fulora.metrics.paired_tests import holm
 from fulora.metrics.scorecard import Sampling, ScoreRow, decision_scores, group_scores, legacy_scores, scorecard
 from fulora.metrics.statistics import Interval
@@ -35,7 +36,7 @@ class Arm:
 
     name: str
     images: tuple[str, ...]
-    answers: Answers
+    answers: ModelPredictions
     machines: Shaped[np.ndarray, " n"]
     repeated: Bool[np.ndarray, " n"]
     facts: PredictionFacts
@@ -83,7 +84,7 @@ def read_arm(name: str, seeds: Sequence[Predictions]) -> Arm:
         raise ValueError(f"arm {name!r}: its training seeds follow several protocols; give them as several arms")
     probabilities = np.array([[row.probabilities for row in rows] for rows in tables])
     digests, place, counts = np.unique([row.sha256 for row in first], return_inverse=True, return_counts=True)
-    answers = Answers(
+    answers = ModelPredictions(
         names=labels.names,
         true=np.array(labels.places([row.plane for row in first])),
         decided=probabilities.argmax(axis=2),
@@ -202,7 +203,7 @@ def _compare(arm: Arm, baseline: Arm, config: ScoreConfig, metrics: MetricSelect
     ]
 
 
-def _repeat_seeds(answers: Answers, seeds: int) -> Answers:
+def _repeat_seeds(answers: ModelPredictions, seeds: int) -> ModelPredictions:
     """Repeat the predictions of an arm without training seeds for each seed."""
     if len(answers.decided) == seeds or answers.probabilities is None:
         return answers

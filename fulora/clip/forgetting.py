@@ -10,8 +10,8 @@ from fulora.clip.loading import Clip, copy_weights
 from fulora.clip.prompts import prompts_of
 from fulora.clip.tune import interpolate_weights
 from fulora.clip.zero_shot import prompt_logits
+from fulora.data.column_types import Split
 from fulora.data.image_set import ImageSet
-from fulora.data.labels import Split
 from fulora.data.pictures.loaders import class_indices
 from fulora.data.results import AlphaScore
 from fulora.metrics.statistics import RIGHT_OR_WRONG, weighted_bootstrap

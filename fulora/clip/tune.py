@@ -32,7 +32,7 @@ Squares = UInt8[np.ndarray, "n s s"]
 
 
 @dataclass(frozen=True)
-class LabelledSquares:
+class TuningImages:
     """Square images of the CLIP's input size, and the index of each one's class in the label set."""
 
     pixels: Squares
@@ -54,7 +54,7 @@ class ClipLearner:
         """Return the text classifier of the present text tower."""
         return text_directions(self.model, self.tokenizer, self.prompts)
 
-    def loss(self, train: LabelledSquares, weights: Float[Tensor, "n"], done: int) -> Float[Tensor, ""]:
+    def loss(self, train: TuningImages, weights: Float[Tensor, "n"], done: int) -> Float[Tensor, ""]:
         """Compute the loss of one step's batch."""
         labels = torch.from_numpy(train.labels)
         chosen = batch(labels, self.cfg, done)
@@ -66,7 +66,7 @@ class ClipLearner:
             return caption_loss(self.model, inputs, targets, self.captions, random)
         return text_classifier_loss(self.model, inputs, targets, weights[chosen].to(self.device), self.texts)
 
-    def evaluate(self, images: LabelledSquares) -> tuple[float, float]:
+    def evaluate(self, images: TuningImages) -> tuple[float, float]:
         """Return the mean cross-entropy by prompts, and the mean F1 of the classes among the images."""
         texts = self.directions() if self.cfg.method == "flyp" else self.texts
         with torch.no_grad():
@@ -88,9 +88,9 @@ def fit(
     cfg: TuneClipConfig,
     labels: LabelSet,
     clip: Clip,
-    train: LabelledSquares,
+    train: TuningImages,
     synthetic: Bool[np.ndarray, " n"],
-    validation: LabelledSquares,
+    validation: TuningImages,
 ) -> None:
     """Fine-tune and write an open_clip bundle in single precision, `label_set.json` and `metrics.jsonl` to `out`.
 

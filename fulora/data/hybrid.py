@@ -14,10 +14,10 @@ from typing import Literal
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from fulora.config import Config
+from fulora.data.column_types import Plane
 from fulora.data.image import Image, ImageSetError
 from fulora.data.image_set import Picture
 from fulora.data.label_set import LabelSet
-from fulora.data.labels import Plane
 from fulora.data.pictures.pixels import is_blank, pixel_digest
 from fulora.environment import derive_seed
 from fulora.json_files import read_json

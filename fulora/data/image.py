@@ -11,7 +11,7 @@ from typing import Self
 from pydantic import field_validator, model_validator
 
 from fulora.config import Config
-from fulora.data.labels import Origin, Plane, Split
+from fulora.data.column_types import Origin, Plane, Split
 from fulora.data.tables.cells import is_missing
 
 METADATA = "metadata.jsonl"

@@ -14,15 +14,15 @@ from jaxtyping import UInt8
 from PIL import Image as Pil
 from pydantic import ValidationError
 
+from fulora.data.column_types import SPLITS, Split
 from fulora.data.image import METADATA, Image, ImageSetError
 from fulora.data.image_set_rules import RuleChecker
 from fulora.data.label_set import LabelSet, read_label_set
-from fulora.data.labels import SPLITS, Split
 from fulora.data.pictures.decoding import decode_picture
-from fulora.data.pictures.files import write_files
+from fulora.data.pictures.picture_writer import write_picture
 from fulora.data.pictures.pixels import pixel_digest
 from fulora.data.provenance import Provenance, read_provenance
-from fulora.data.row_files import rows_written
+from fulora.data.row_writer import row_writer
 from fulora.engine import threaded
 from fulora.json_files import explained, parse_json
 from fulora.stage import Artifact
@@ -155,7 +155,7 @@ class ImageSet(Artifact):
     ) -> int:
         """Write the metadata of pictures that are in the folder already; else as `write`."""
         checker, count = RuleChecker(provenance, labels.names), 0
-        with rows_written(folder, METADATA) as add:
+        with row_writer(folder, METADATA) as add:
             for row in rows:
                 checker.add(row)
                 add(row)
@@ -183,5 +183,5 @@ def _write_picture(folder: Path, picture: Picture) -> Image:
         height=height,
         sha256=pixel_digest(picture.pixels),
     )
-    write_files(folder / row.split, row, picture.pixels, picture.mask)
+    write_picture(folder / row.split, row, picture.pixels, picture.mask)
     return row

@@ -3,8 +3,8 @@
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
+from fulora.data.column_types import Split
 from fulora.data.image import Image, ImageSetError
-from fulora.data.labels import Split
 from fulora.data.provenance import USE_PHRASES, Provenance
 
 SHOWN = 10

@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
+from fulora.data.column_types import Plane
 from fulora.data.hybrid import MixConfig
 from fulora.data.image import Image, ImageSetError
 from fulora.data.image_set import Picture
-from fulora.data.labels import Plane
 from fulora.environment import derive_seed
 
 MAX_TURN_DEG, MAX_SCALE, MAX_GAIN = 15.0, 0.1, 0.15

@@ -10,9 +10,9 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from fulora.config import Config
+from fulora.data.column_types import Plane
 from fulora.data.image import Image
 from fulora.data.label_set import LabelSet, LabelSetError, read_label_set
-from fulora.data.labels import Plane
 from fulora.data.leak_check import Overlap
 from fulora.data.pictures.decoding import decode_picture
 from fulora.data.score import Protocol, Score

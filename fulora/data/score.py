@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field, NonNegativeFloat, PositiveInt, field_validator
 
 from fulora.config import Config
+from fulora.data.column_types import Plane
 from fulora.data.comparisons import ComparisonsConfig
-from fulora.data.labels import Plane
-from fulora.metrics.groups import ALL_IMAGES, Better, ImageGroup, RuleKind
+from fulora.metrics.image_groups import ALL_IMAGES, Better, ImageGroup, RuleKind
 
 if TYPE_CHECKING:
     from fulora.metrics.statistics import Interval

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fulora.config import digest
-from fulora.data.labels import SPLITS, Split
+from fulora.data.column_types import SPLITS, Split
 from fulora.data.splits import SplitError
 from fulora.data.tables.cells import is_missing
 from fulora.json_files import parse_json

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from scipy.cluster.hierarchy import DisjointSet
 
-from fulora.data.labels import SPLITS, Split
+from fulora.data.column_types import SPLITS, Split
 from fulora.environment import derive_seed
 
 Shares = Mapping[Split, float]

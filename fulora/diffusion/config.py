@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from fulora.config import Config, Runtime
-from fulora.data.labels import Plane
+from fulora.data.column_types import Plane
 
 Architecture = Literal["sd1", "sd2-base", "sd2-v", "sdxl"]
 """SD 1.x; SD 2.x for 512 px, which predicts noise; SD 2.x for 768 px, which predicts velocity; SDXL."""

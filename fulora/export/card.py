@@ -12,9 +12,9 @@ from pydantic import Field
 
 from fulora import markdown
 from fulora.config import Config
+from fulora.data.column_types import SPLITS, Origin, Split
 from fulora.data.image import Image
 from fulora.data.label_set import LabelSet
-from fulora.data.labels import SPLITS, Origin, Split
 from fulora.data.provenance import Provenance
 from fulora.markdown import escaped_markdown
 from fulora.terminal import printable

@@ -13,9 +13,9 @@ import mlcroissant as mlc
 import pyarrow
 from pyarrow import parquet
 
+from fulora.data.column_types import Split
 from fulora.data.image import METADATA, Image
 from fulora.data.image_set import ImageSet
-from fulora.data.labels import Split
 from fulora.data.provenance import FILE as PROVENANCE
 from fulora.digests import file_digest
 from fulora.export.card import COLUMNS, PERSONAL, USE, CardConfig, synthetic_rows, tags, usage_limits, used_splits

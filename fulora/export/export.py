@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from fulora.data.column_types import Split
 from fulora.data.image import Image
 from fulora.data.image_set import ImageSet
 from fulora.data.image_set_rules import check_rows
-from fulora.data.labels import Split
 from fulora.export.card import CardConfig, Format, card_text, used_splits
 from fulora.export.source_files import ExportError, check_files, files_of_row
 from fulora.files import atomic_folder

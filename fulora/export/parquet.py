@@ -8,10 +8,10 @@ from datasets import ClassLabel, Features, Value
 from datasets import Image as Picture
 from pyarrow import parquet
 
+from fulora.data.column_types import Split
 from fulora.data.image import Image
 from fulora.data.image_set import ImageSet
 from fulora.data.label_set import LabelSet
-from fulora.data.labels import Split
 from fulora.export.card import COLUMNS
 from fulora.progress import track
 

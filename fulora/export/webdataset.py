@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
+from fulora.data.column_types import Split
 from fulora.data.image import Image
 from fulora.data.image_set import ImageSet
 from fulora.data.label_set import LabelSet
-from fulora.data.labels import Split
 from fulora.progress import track
 
 USE = """```python

@@ -5,9 +5,9 @@ from typing import Annotated, Literal, get_args
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from fulora.config import Config
+from fulora.data.column_types import SPLITS
 from fulora.data.label_class import CAPTION
 from fulora.data.label_set import LabelSet, as_label_set
-from fulora.data.labels import SPLITS
 from fulora.intake.source_config import SourceConfig
 from fulora.intake.sources.african_planes import AfricanPlanesConfig
 from fulora.intake.sources.class_folders import ClassFoldersConfig

@@ -5,18 +5,18 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from fulora.data import label_class
+from fulora.data.column_types import SPLITS
 from fulora.data.label_set import shipped_class
-from fulora.data.labels import SPLITS
 from fulora.data.tables.cells import comparable_name
 from fulora.intake.config import SourceKind
 from fulora.intake.patient_pattern import MASK_FOLDERS, PATIENT, SPLIT_FOLDERS
 from fulora.intake.picture_files import PICTURES, is_dicom, list_files, list_folder
+from fulora.intake.published_lists import read_header
 from fulora.intake.raw_image import SourceError
 from fulora.intake.sources.fetal_planes import LISTS as FETAL_LISTS
 from fulora.intake.sources.hc18 import LISTS as HC18_LISTS
 from fulora.intake.sources.kohya import ENDINGS as CAPTIONS
 from fulora.intake.sources.lora_planes import PLANES as LORA_PLANES
-from fulora.intake.tables import read_header
 
 MAX_FILES = 2000
 """Number of files that are examined to find a DICOM file."""

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from fulora.data.tables.cells import comparable_name
 from fulora.intake.masks.file_names import case_name
+from fulora.intake.published_lists import count_in, number_in, read_header, read_rows
 from fulora.intake.raw_image import SourceError
-from fulora.intake.tables import count_in, number_in, read_header, read_rows
 from fulora.progress import note
 
 NEEDED, SIDES = ("file_name", "pixel_size_mm"), ("width", "height")

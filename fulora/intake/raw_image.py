@@ -10,7 +10,7 @@ from typing import Literal, TypeVar
 import numpy as np
 from jaxtyping import UInt8
 
-from fulora.data.labels import Plane, Split
+from fulora.data.column_types import Plane, Split
 from fulora.data.patient_numbers import PatientName
 
 DAMAGED_FILE_ERRORS = (

@@ -12,9 +12,9 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from fulora.config import Config, Runtime
+from fulora.data.column_types import SPLITS, Split
 from fulora.data.label_class import comparable_word
 from fulora.data.label_set import LabelSet, label_set
-from fulora.data.labels import SPLITS, Split
 from fulora.data.splits import Member
 from fulora.intake.raw_image import SourceError
 

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from fulora.biometry.agreement import AgreementStatistics, agreement
 from fulora.biometry.angle import Side
-from fulora.biometry.rows import AngleRow, HeadRow, angle_row, hc18_row, head_row
+from fulora.biometry.measurement_rows import AngleRow, HeadRow, angle_row, hc18_row, head_row
 from fulora.data.structures import numbers_measured
 from fulora.data.tables.delimited import csv_text
 from fulora.intake.masks.file_names import case_name

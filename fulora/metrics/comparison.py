@@ -8,9 +8,10 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from fulora.metrics import weighted_scores
-from fulora.metrics.answers import Answers, Prior, Rule, decision_rules
 from fulora.metrics.classification_metrics import Metric, SeedAnswers, select_metrics
-from fulora.metrics.groups import ALL_IMAGES, ImageGroup, RuleKind
+from fulora.metrics.decision_rules import Prior, Rule, decision_rules
+from fulora.metrics.image_groups import ALL_IMAGES, ImageGroup, RuleKind
+from fulora.metrics.model_predictions import ModelPredictions
 from fulora.metrics.paired_tests import ClusteredMcNemar, clustered_mcnemar, holm, seeds_test, swap_test
 from fulora.metrics.power import detectable_difference, paired_variation
 from fulora.metrics.scorecard import (
@@ -60,7 +61,7 @@ class ComparisonRow:
 class _Pair:
     """Answers of both on the same images, one row a training seed: decisions by one rule, or probabilities."""
 
-    answers: Answers
+    answers: ModelPredictions
     ours: Decided | Probabilities
     other: Decided | Probabilities
     labels: Sequence[int]
@@ -77,8 +78,8 @@ class _Pair:
 
 
 def compare(
-    ours: Answers,
-    other: Answers,
+    ours: ModelPredictions,
+    other: ModelPredictions,
     labels: Sequence[int],
     prior: Prior | None = None,
     sampling: Sampling | None = None,
@@ -112,7 +113,9 @@ def compare(
     return [*rows, *_sites(ours, *rules[0], labels, asked[0], drawn)]
 
 
-def _rule_pairs(ours: Answers, other: Answers, labels: Sequence[int], prior: Prior | None) -> "zip[tuple[Rule, Rule]]":
+def _rule_pairs(
+    ours: ModelPredictions, other: ModelPredictions, labels: Sequence[int], prior: Prior | None
+) -> "zip[tuple[Rule, Rule]]":
     """Rules that both can decide by: without probabilities the own decision only."""
     both = ours.probabilities is not None and other.probabilities is not None
     mine, theirs = (decision_rules(answers, labels, prior) for answers in (ours, other))
@@ -140,7 +143,7 @@ def _row(metric: Metric, pair: _Pair, kind: RuleKind, choices: int | None, sampl
 
 def _of_means(
     span: Span | None,
-    answers: Answers,
+    answers: ModelPredictions,
     mine: Float[np.ndarray, "seeds n"],
     theirs: Float[np.ndarray, "seeds n"],
     sampling: Sampling,
@@ -170,7 +173,7 @@ def _gain(statistic: WeightedStatistic, weights: Weights) -> Values:
     return np.asarray(statistic(np.hstack([none, weights])) - statistic(np.hstack([weights, none])))
 
 
-def _by_seed(metric: Metric, answers: Answers, labels: Sequence[int]) -> list[float]:
+def _by_seed(metric: Metric, answers: ModelPredictions, labels: Sequence[int]) -> list[float]:
     seeds = answers.decided if metric.basis == "decision" or answers.probabilities is None else answers.probabilities
     by_seed = [SeedAnswers(answers.true, seed, labels, answers.negative) for seed in seeds]
     if metric.per_image is not None:
@@ -179,7 +182,7 @@ def _by_seed(metric: Metric, answers: Answers, labels: Sequence[int]) -> list[fl
 
 
 def _sites(
-    answers: Answers, mine: Rule, theirs: Rule, labels: Sequence[int], metric: Metric, sampling: Sampling
+    answers: ModelPredictions, mine: Rule, theirs: Rule, labels: Sequence[int], metric: Metric, sampling: Sampling
 ) -> list[ComparisonRow]:
     """A metric of decisions on each site, with p adjusted by Holm over the sites that can be tested."""
     rows = []
@@ -194,7 +197,7 @@ def _sites(
     return [row if row.p is None else replace(row, p_holm=next(adjusted)) for row in rows]
 
 
-def _check_same(ours: Answers, other: Answers) -> None:
+def _check_same(ours: ModelPredictions, other: ModelPredictions) -> None:
     alike: dict[str, tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]] = {
         "true classes": (ours.true, other.true),
         "patients": (ours.patients, other.patients),

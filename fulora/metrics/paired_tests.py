@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float, Shaped
 from scipy import stats
 
-from fulora.metrics.clusters import PerImage, grouped, paired_totals
+from fulora.metrics.patient_clusters import PerImage, grouped, paired_totals
 from fulora.metrics.statistics import WeightedStatistic
 
 BLOCK_DRAWS = 500

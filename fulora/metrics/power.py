@@ -13,7 +13,7 @@ from jaxtyping import Int, Shaped
 from scipy import stats
 from scipy.optimize import brentq
 
-from fulora.metrics.clusters import PerImage, paired_totals
+from fulora.metrics.patient_clusters import PerImage, paired_totals
 
 
 @dataclass(frozen=True)

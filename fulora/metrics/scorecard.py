@@ -13,10 +13,11 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 
 from fulora.metrics import weighted_scores
-from fulora.metrics.answers import Answers, Prior, Rule, decision_rules
 from fulora.metrics.classification_metrics import Metric, MetricSelection, SeedAnswers, averaged, select_metrics
-from fulora.metrics.groups import ALL_IMAGES, GroupKind, ImageGroup, RuleKind
+from fulora.metrics.decision_rules import Prior, Rule, decision_rules
+from fulora.metrics.image_groups import ALL_IMAGES, GroupKind, ImageGroup, RuleKind
 from fulora.metrics.legacy_auc import hard_label_auc, legacy_fu_lora_auc
+from fulora.metrics.model_predictions import ModelPredictions
 from fulora.metrics.statistics import RIGHT_OR_WRONG, Interval, Span, WeightedStatistic, weighted_bootstrap
 
 Decided = Int[np.ndarray, "seeds n"]
@@ -51,7 +52,7 @@ class ScoreRow:
 
 
 def scorecard(
-    answers: Answers,
+    answers: ModelPredictions,
     labels: Sequence[int],
     prior: Prior | None = None,
     sampling: Sampling | None = None,
@@ -70,7 +71,7 @@ def scorecard(
 
 
 def decision_scores(
-    answers: Answers,
+    answers: ModelPredictions,
     rule: Rule,
     labels: Sequence[int],
     sampling: Sampling,
@@ -85,14 +86,14 @@ def decision_scores(
     ]
 
 
-def decidable(metric: Metric, answers: Answers, rule: Rule, labels: Sequence[int]) -> bool:
+def decidable(metric: Metric, answers: ModelPredictions, rule: Rule, labels: Sequence[int]) -> bool:
     """Whether a metric of decisions is defined for a rule and these labels."""
     enough = len(labels) >= metric.labels
     return enough and (not metric.negative or (answers.negative in rule.among and answers.negative not in labels))
 
 
 def probability_scores(
-    answers: Answers, labels: Sequence[int], sampling: Sampling, metrics: Sequence[Metric]
+    answers: ModelPredictions, labels: Sequence[int], sampling: Sampling, metrics: Sequence[Metric]
 ) -> list[ScoreRow]:
     """Compute the metrics of the probabilities, if there are any."""
     return [
@@ -109,14 +110,14 @@ def probability_metrics(metrics: Sequence[Metric], labels: Sequence[int]) -> Ite
             yield metric, metric.basis
 
 
-def labels_of(metric: Metric, answers: Answers, labels: Sequence[int]) -> tuple[str, ...]:
+def labels_of(metric: Metric, answers: ModelPredictions, labels: Sequence[int]) -> tuple[str, ...]:
     """The names of the classes that a metric is over."""
     return answers.names if metric.over == "classes" else tuple(answers.names[label] for label in labels)
 
 
 def _score_row(
     metric: Metric,
-    answers: Answers,
+    answers: ModelPredictions,
     by_seed: Decided | Probabilities,
     kind: RuleKind,
     choices: int | None,
@@ -130,7 +131,7 @@ def _score_row(
 
 
 def group_scores(
-    answers: Answers,
+    answers: ModelPredictions,
     rules: Sequence[Rule],
     labels: Sequence[int],
     groups: Shaped[np.ndarray, " n"],
@@ -155,7 +156,7 @@ def group_scores(
     return rows
 
 
-def legacy_scores(answers: Answers, labels: Sequence[int]) -> list[ScoreRow]:
+def legacy_scores(answers: ModelPredictions, labels: Sequence[int]) -> list[ScoreRow]:
     """The published "AUC" of FU-LoRA, wrong as it is, and its formula put right; without intervals."""
     inside = answers.of(np.isin(answers.true, labels))
     names = tuple(inside.names[label] for label in labels)
@@ -175,7 +176,7 @@ def legacy_scores(answers: Answers, labels: Sequence[int]) -> list[ScoreRow]:
 
 
 def interval_of(
-    answers: Answers, statistics: Sequence[WeightedStatistic], sampling: Sampling, span: Span | None = None
+    answers: ModelPredictions, statistics: Sequence[WeightedStatistic], sampling: Sampling, span: Span | None = None
 ) -> Interval:
     """The interval of a score, one statistic a training seed; none if all draws are equal and `span` is None.
 
@@ -196,7 +197,7 @@ def interval_of(
     return interval
 
 
-def _rejection(answers: Answers, sampling: Sampling) -> list[ScoreRow]:
+def _rejection(answers: ModelPredictions, sampling: Sampling) -> list[ScoreRow]:
     """AUROC of the negative class's probability; [] if it is undefined."""
     if answers.probabilities is None or answers.negative is None:
         return []
@@ -209,7 +210,7 @@ def _rejection(answers: Answers, sampling: Sampling) -> list[ScoreRow]:
     return [ScoreRow(name, "probabilities", None, answers.names, ALL_IMAGES, interval)]
 
 
-def _of_class(answers: Answers, rule: Rule, label: int, sampling: Sampling) -> list[ScoreRow]:
+def _of_class(answers: ModelPredictions, rule: Rule, label: int, sampling: Sampling) -> list[ScoreRow]:
     """Recall of a class's images; precision, F1 and AUC of the class among all."""
     name = answers.names[label]
     group, choices = ImageGroup("class", name), len(rule.among)

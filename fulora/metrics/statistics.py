@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Int, Shaped
 from scipy import stats
 
-from fulora.metrics.clusters import Clusters, PerImage, grouped, paired_totals
+from fulora.metrics.patient_clusters import Clusters, PerImage, grouped, paired_totals
 from fulora.metrics.weighted_scores import Values, Weights
 
 Statistic = Callable[[Int[np.ndarray, " m"]], float]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from fulora.metrics.clusters import PerImage
+from fulora.metrics.patient_clusters import PerImage
 
 Weights = Float[np.ndarray, "draws n"]
 Values = Float[np.ndarray, " draws"]

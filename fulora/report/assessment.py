@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from fulora.assessment.assess import AssessmentFindings, as_json, read_findings
-from fulora.assessment.sets import AssessedSets, read_sets
+from fulora.assessment.assessed_sets import AssessedSets, read_sets
 from fulora.assessment.verdicts import describe_memorisation
 from fulora.config import identity
 from fulora.data.assessed_images import AssessedImage
@@ -15,8 +15,8 @@ from fulora.report.assessment_tables import assessment_tables
 from fulora.report.curves import plot_percentiles
 from fulora.report.figures import plot_image_grid
 from fulora.report.page import Figure, ProvenanceRow, Section, file_stems, write_report
-from fulora.report.pairs import plot_pairs
 from fulora.report.parts import AssessmentPart
+from fulora.report.suspicious_pairs import plot_pairs
 
 IN_A_GRID = 20
 TEXT = (

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 from fulora.assessment.assess import AssessmentFindings
-from fulora.assessment.figures import EncoderFigures, PlaneFigures, SetFigures
+from fulora.assessment.encoder_figures import EncoderFigures, PlaneFigures, SetFigures
 from fulora.report.label_truth import label_truth_table
-from fulora.report.numbers import MISSING
+from fulora.report.number_format import MISSING
 from fulora.report.tables import Table
 
 

@@ -8,16 +8,16 @@ import numpy as np
 from fulora.data.label_set import LabelSet
 from fulora.data.results import Prediction
 from fulora.data.score import Score
-from fulora.metrics.groups import ALL_IMAGES, GroupKind
+from fulora.metrics.image_groups import ALL_IMAGES, GroupKind
 from fulora.report.comparisons import comparison_tables, plot_arms, summarize_comparisons
 from fulora.report.confusion import plot_confusion
 from fulora.report.curves import plot_sweep
 from fulora.report.leaks import leak_table
-from fulora.report.numbers import MISSING
+from fulora.report.number_format import MISSING
 from fulora.report.page import Figure, Section, file_stems
 from fulora.report.parts import ClassificationPart, Sweeps
+from fulora.report.score_text import describe_quantity, display_name, format_value
 from fulora.report.tables import Table, raw_lines, score_table
-from fulora.report.wording import describe_quantity, display_name, format_value
 
 Predicted = Mapping[str, Sequence[Sequence[Prediction]]]
 """By arm, the predictions of each training seed."""

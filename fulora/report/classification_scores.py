@@ -7,9 +7,9 @@ import numpy as np
 
 from fulora.metrics.scorecard import ScoreRow
 from fulora.report.confusion import plot_confusion
-from fulora.report.drawing import FigureError, join_pictures
+from fulora.report.figure_canvas import FigureError, join_pictures
 from fulora.report.figures import plot_intervals
-from fulora.report.wording import describe_group, describe_rule
+from fulora.report.score_text import describe_group, describe_rule
 
 GAP_PX = 40
 

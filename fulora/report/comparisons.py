@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from fulora.data.score import Score
-from fulora.metrics.groups import ALL_IMAGES
-from fulora.report import wording
+from fulora.metrics.image_groups import ALL_IMAGES
+from fulora.report import score_text
 from fulora.report.figures import plot_intervals
-from fulora.report.numbers import MISSING
+from fulora.report.number_format import MISSING
 from fulora.report.tables import Table, raw_lines
 
 CAPTION = (
@@ -34,11 +34,11 @@ def _pairs(everywhere: Sequence[Score], compared: Sequence[Score], title: str, c
         by_metric = {_metric(score): score for score in everywhere if (score.arm, score.baseline) == pair}
         first = next(iter(by_metric.values()))
         declared = any(score.role == "declared" for score in by_metric.values())
-        cells = [wording.describe_arm(first) + (" (declared)" if declared else "")]
+        cells = [score_text.describe_arm(first) + (" (declared)" if declared else "")]
         for name in names:
             cells += _cells(by_metric.get(name), holm=name in adjusted)
         rows.append((*cells, *(str(count) for count in (first.n_images, first.n_patients, first.n_seeds))))
-        notes.append(f"{wording.describe_arm(first)}: {wording.describe_comparison(first)}")
+        notes.append(f"{score_text.describe_arm(first)}: {score_text.describe_comparison(first)}")
     return Table(
         title, caption, (*header, "Images", "Patients", "Seeds"), tuple(rows), tuple(notes), raw_lines(compared)
     )
@@ -49,33 +49,37 @@ def _sites(sites: Sequence[Score], level: str) -> Table:
         (score.group.name, *_cells(score, holm=True), *(str(score.n_images), str(score.n_patients))) for score in sites
     )
     header = ("Site", _metric(sites[0]), "p", "p (Holm)", "Images", "Patients")
-    title = f"By site: {wording.describe_arm(sites[0])}"
+    title = f"By site: {score_text.describe_arm(sites[0])}"
     return Table(title, f"{level} Holm over sites.", header, lines, (), raw_lines(sites))
 
 
 def _metric(score: Score) -> str:
-    return wording.display_name(wording.describe_quantity(score)) + wording.format_unit(score)
+    return score_text.display_name(score_text.describe_quantity(score)) + score_text.format_unit(score)
 
 
 def _cells(score: Score | None, *, holm: bool) -> list[str]:
     if score is None:
         return [MISSING] * (2 + holm)
-    return [wording.format_value(score), wording.format_p(score.p), *([wording.format_p(score.p_holm)] if holm else [])]
+    return [
+        score_text.format_value(score),
+        score_text.format_p(score.p),
+        *([score_text.format_p(score.p_holm)] if holm else []),
+    ]
 
 
 def summarize_comparisons(compared: Sequence[Score]) -> list[str]:
     """Return a sentence for each comparison that was declared or is of the study's first metric."""
     first = min((score.rank for score in compared if score.rank), default=0)
     chosen = [s for s in compared if s.group == ALL_IMAGES and (s.rank == first or s.role == "declared")]
-    return list(map(wording.summarize_comparison, chosen))
+    return list(map(score_text.summarize_comparison, chosen))
 
 
 def plot_arms(scores: Sequence[Score]) -> bytes:
     """Plot one quantity of several arms, or of several comparisons of arms, with intervals."""
     first = scores[0]
-    name = wording.describe_quantity(first)
+    name = score_text.describe_quantity(first)
     return plot_intervals(
-        list(map(wording.describe_arm, scores)),
+        list(map(score_text.describe_arm, scores)),
         [score.value for score in scores],
         [score.low for score in scores],
         [score.high for score in scores],

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Int
 from matplotlib.axes import Axes
 
-from fulora.report.drawing import INK, FigureError, drawing
+from fulora.report.figure_canvas import INK, FigureError, drawing
 
 MANY = 12
 """Matrices of more classes have smaller cells, which hold counts alone."""

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from fulora.report.drawing import COLOURS, FigureError, drawing, legend_label
+from fulora.report.figure_canvas import COLOURS, FigureError, drawing, legend_label
 
 Point = tuple[float, float, float | None, float | None]
 """Position on the axis, and a score with its interval: value, low and high."""

@@ -10,8 +10,8 @@ from matplotlib.ticker import MaxNLocator, NullFormatter
 from PIL import Image as Pil
 
 from fulora.biometry.agreement import agreement
-from fulora.report.drawing import COLOURS, MUTED, PIXELS_PER_INCH, FigureError, drawing, legend_label
-from fulora.report.numbers import format_number
+from fulora.report.figure_canvas import COLOURS, MUTED, PIXELS_PER_INCH, FigureError, drawing, legend_label
+from fulora.report.number_format import format_number
 
 IMAGES_PER_LINE = 10
 GRID_WIDTH_PX, LABEL_WIDTH_PX, GAP_PX, ROW_GAP_PX = 2200, 250, 8, 20

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from fulora.data.results import AlphaScore
 from fulora.report.curves import plot_sweep
-from fulora.report.numbers import format_number
+from fulora.report.number_format import format_number
 from fulora.report.page import Figure, Section, file_stems
 from fulora.report.parts import ForgettingPart
 from fulora.report.tables import Table

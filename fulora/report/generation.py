@@ -5,14 +5,14 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from fulora.data.column_types import Plane
 from fulora.data.image_set import ImageSet
-from fulora.data.labels import Plane
 from fulora.diffusion.sets.blank_images import read_counts
 from fulora.report.figures import plot_image_grid, plot_intervals
 from fulora.report.page import Figure, Section, file_stems
 from fulora.report.parts import GenerationPart
+from fulora.report.score_text import describe_labels
 from fulora.report.tables import Table, score_table
-from fulora.report.wording import describe_labels
 
 MANY = 12
 """Of more classes the overview shows one image each."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from fulora.assessment.label_truth import Truth
-from fulora.report.numbers import MISSING
+from fulora.report.number_format import MISSING
 from fulora.report.tables import Table
 
 WIDEST = 12

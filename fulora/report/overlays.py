@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import UInt8
 from matplotlib.colors import to_rgb
 
-from fulora.report.drawing import COLOURS, INK, PIXELS_PER_INCH, FigureError, drawing
+from fulora.report.figure_canvas import COLOURS, INK, PIXELS_PER_INCH, FigureError, drawing
 
 TILE, LABEL, GAP, CAPTION, TOP = 420, 300, 12, 48, 64
 REFERENCE, PREDICTION = COLOURS[2], COLOURS[1]

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from fulora.metrics.ranking import SCHEMES, Ranking, Stability
-from fulora.report.drawing import COLOURS, MUTED, FigureError, drawing, join_pictures
+from fulora.report.figure_canvas import COLOURS, MUTED, FigureError, drawing, join_pictures
 from fulora.segmentation.challenge_ranking import Rankings
 
 MAX_DOT = 900.0

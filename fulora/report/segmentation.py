@@ -17,8 +17,8 @@ from fulora.report.overlays import Overlay, plot_overlays
 from fulora.report.page import Figure, Section, file_stems
 from fulora.report.parts import SegmentationPart
 from fulora.report.ranking import plot_kendall_tau, plot_rank_stability
+from fulora.report.score_text import describe_quantity, format_unit
 from fulora.report.tables import Table, raw_lines, score_table
-from fulora.report.wording import describe_quantity, format_unit
 
 LEVEL = "Brackets hold 95 % intervals; patients and training seeds, not images, are resampled."
 TEXT = (

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 
 from fulora.data.class_counts import missing_classes
 from fulora.data.score import Score
-from fulora.metrics.groups import ALL_IMAGES
+from fulora.metrics.image_groups import ALL_IMAGES
 from fulora.report import parts as report_parts
 from fulora.report.assessment import verdict_sentences
 from fulora.report.comparisons import summarize_comparisons
-from fulora.report.numbers import format_number
+from fulora.report.number_format import format_number
 from fulora.report.page import Card
+from fulora.report.score_text import describe_arm, describe_quantity, display_name, format_unit, format_value, sign
 from fulora.report.training import overfitting_sentences
-from fulora.report.wording import describe_arm, describe_quantity, display_name, format_unit, format_value, sign
 
 
 def read_scores(parts: Sequence[report_parts.ReportPart]) -> list[Score]:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from fulora.data.score import Score
 from fulora.data.tables.delimited import csv_text
 from fulora.markdown import escaped_markdown
-from fulora.metrics.groups import ALL_IMAGES, ImageGroup
-from fulora.report import wording
-from fulora.report.numbers import MISSING
+from fulora.metrics.image_groups import ALL_IMAGES, ImageGroup
+from fulora.report import score_text
+from fulora.report.number_format import MISSING
 from fulora.terminal import printable
 
 MAX_SCORE_COLUMNS = 5
@@ -102,18 +102,18 @@ def _flat(score: Score) -> dict[str, str]:
 
 
 def _kind(score: Score) -> tuple[str, str]:
-    return wording.display_name(wording.describe_quantity(score)), wording.format_unit(score)
+    return score_text.display_name(score_text.describe_quantity(score)), score_text.format_unit(score)
 
 
 def _line(score: Score) -> tuple[str, ...]:
     counts = [f"{n:,}" if n else MISSING for n in (score.n_images, score.n_patients, score.n_seeds)]
-    protocol = wording.PROTOCOLS.get(score.protocol, score.protocol)
-    return wording.describe_arm(score), wording.describe_group(score.group), *counts, protocol
+    protocol = score_text.PROTOCOLS.get(score.protocol, score.protocol)
+    return score_text.describe_arm(score), score_text.describe_group(score.group), *counts, protocol
 
 
 def _notes(scores: Sequence[Score]) -> tuple[Mapping[str, str], tuple[str, ...]]:
     """The mark of each note, and the notes as they stand below the table; one that all scores share has no mark."""
-    distinct = list(dict.fromkeys(map(wording.describe_note, scores)))
+    distinct = list(dict.fromkeys(map(score_text.describe_note, scores)))
     if len(distinct) == 1:
         return {distinct[0]: ""}, tuple(filter(None, distinct))
     marks = {note: str(n).translate(_SUPERSCRIPT) for n, note in enumerate(filter(None, distinct), start=1)}
@@ -147,7 +147,7 @@ def _without_idle_group(scores: Sequence[Score], cells: Cells) -> Cells:
 
 def _cell(score: Score, marks: Mapping[str, str], *, with_unit: bool = False) -> str:
     unit = score.unit if with_unit and score.unit != "1" else ""
-    return " ".join(filter(None, (wording.format_value(score), unit, marks[wording.describe_note(score)])))
+    return " ".join(filter(None, (score_text.format_value(score), unit, marks[score_text.describe_note(score)])))
 
 
 def _raw(value: object) -> str:

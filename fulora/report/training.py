@@ -7,8 +7,8 @@ from pathlib import Path
 
 from PIL import Image as Pil
 
+from fulora.data.column_types import Split
 from fulora.data.image_set import ImageSet
-from fulora.data.labels import Split
 from fulora.data.pictures.decoding import open_picture
 from fulora.data.pictures.embedded_metadata import read_mark
 from fulora.json_files import read_json_lines

@@ -1,9 +1,6 @@
 """Image sets with added images: pseudo-labelled by an ensemble, or generated with a mask."""
 
-import json
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -15,41 +12,15 @@ from fulora.data.provenance import Provenance
 from fulora.environment import derive_seed
 from fulora.metrics.segmentation import dice
 from fulora.progress import track
-from fulora.segmentation.gates import AdditionConfig, find_mask_fault, fit_ellipse_mask
-from fulora.segmentation.material import PSEUDO
+from fulora.segmentation.addition_config import AdditionConfig
+from fulora.segmentation.mask_quality import find_mask_fault, fit_ellipse_mask
 from fulora.segmentation.model import Unet
 from fulora.segmentation.predict import largest_filled
 from fulora.segmentation.pseudo_label import choose_confidence, fit_temperature, predict_ensemble
+from fulora.segmentation.pseudo_labels_file import AdditionRecord
 
 MaskedPictures = Iterator[tuple[Picture, float]]
 """Pictures with a mask, and the confidence in the mask, 0 to 1."""
-
-
-@dataclass
-class AdditionRecord:
-    """`pseudo_labels.json`: candidates, accepted images and rejections.
-
-    Attributes:
-        wanted: maximum number of images to add.
-        offered: number of candidates.
-        least_confidence: a mask of lower confidence is rejected.
-        looked_at: number of candidates that were tested.
-        accepted: ids of the added images.
-        calibration: results of the calibration of `least_confidence`, if any.
-    """
-
-    wanted: int
-    offered: int
-    least_confidence: float = 0.0
-    looked_at: int = 0
-    accepted: list[str] = field(default_factory=list)
-    rejected: Counter[str] = field(default_factory=Counter)
-    calibration: dict[str, float] = field(default_factory=dict)
-
-    def write(self, folder: Path) -> None:
-        """Write the file; `accept_rate` is the fraction of the tested candidates."""
-        rate = len(self.accepted) / self.looked_at if self.looked_at else 0.0
-        (folder / PSEUDO).write_text(json.dumps(vars(self) | {"accept_rate": rate}, indent=1) + "\n", encoding="utf-8")
 
 
 def add_pseudo_labelled(

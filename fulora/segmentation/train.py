@@ -13,6 +13,7 @@ from fulora.environment import derive_seed
 from fulora.segmentation import strategies
 from fulora.segmentation.augment import augment
 from fulora.segmentation.config import UnetConfig
+from fulora.segmentation.image_mask_pairs import ImageMaskPairs, check_pairs
 from fulora.segmentation.loss import mean_dice, segmentation_loss
 from fulora.segmentation.model import Unet, build_unet, save_unet
 from fulora.segmentation.predict import probabilities, to_labels
@@ -26,27 +27,7 @@ from fulora.training.metrics_log import MetricsLog
 from fulora.training.run_digest import run_digest
 from fulora.training.seeded_draws import batch_indices
 
-Stack = UInt8[np.ndarray, "_ _ _"]  # (n, h, w), checked by `check_pairs`
 STATISTICS_IMAGES = 32  # images that the first batch norm statistics are taken from
-
-
-class SegmentationDataError(ValueError):
-    """Images and masks that cannot be trained on."""
-
-
-@dataclass(frozen=True)
-class ImageMaskPairs:
-    """Images with masks, of one size.
-
-    Attributes:
-        images: (n, h, w) gray, 0 to 255.
-        masks: (n, h, w) class numbers, 0 background.
-        marked: (n,) which are synthetic or have a mask drawn by a model; None: none.
-    """
-
-    images: Stack
-    masks: Stack
-    marked: Bool[np.ndarray, "_"] | None = None
 
 
 @dataclass
@@ -187,24 +168,3 @@ def prepare(cfg: UnetConfig, pixels: UInt8[Tensor, "b h w"], start: Path | None)
     optimizer = torch.optim.AdamW(rates, lr=cfg.learning_rate, weight_decay=cfg.weight_decay)
     average = None if cfg.ema_decay is None else MovingAverage(strategies.trainable_parameters(groups), cfg.ema_decay)
     return UnetLearner(cfg, unet, sides, module, groups, optimizer, average)
-
-
-def check_pairs(cfg: UnetConfig, pairs: ImageMaskPairs, name: str) -> None:
-    """Check images and masks against each other and the config.
-
-    Raises:
-        SegmentationDataError: if sizes differ, there are fewer than two images, or a mask has an unknown class.
-    """
-    images, masks, size = pairs.images, pairs.masks, cfg.image_size_px
-    wanted = images.shape[1:] if size is None else (size, size)
-    if images.shape != masks.shape or images.shape[1:] != wanted or len(images) < 2:
-        raise SegmentationDataError(
-            f"{name}: images {images.shape} and masks {masks.shape}; both must be (n, {wanted[0]}, {wanted[1]}) with "
-            f"n >= 2, where image_size_px={size}"
-        )
-    if pairs.marked is not None and len(pairs.marked) != len(images):
-        raise SegmentationDataError(f"{name}: {len(images)} images and {len(pairs.marked)} marks: one each is needed")
-    if masks.max() >= max(2, cfg.outputs):
-        raise SegmentationDataError(
-            f"{name}: a mask holds class {masks.max()}; classes={cfg.outputs} allows 0 to {max(1, cfg.outputs - 1)}"
-        )

@@ -3,9 +3,9 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from fulora.data.class_counts import ClassCounts
+from fulora.data.column_types import Split
 from fulora.data.hybrid import MixConfig
 from fulora.data.label_set import LabelSet, LabelSetError, refuse_other_classes
-from fulora.data.labels import Split
 from fulora.diffusion.config import GenerateConfig
 from fulora.intake.config import CurateConfig
 from pipelines.checks.findings import Findings

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fulora.data.column_types import Split
 from fulora.data.label_set import LabelSet
-from fulora.data.labels import Split
 from fulora.intake.config import AnySource, CurateConfig
 from fulora.intake.curate.forecast import ForecastImage, Size, count_sizes, forecast_images
 from fulora.intake.curate.patient_checks import read_and_check_patients
@@ -15,7 +15,7 @@ from fulora.intake.patient_pattern import NO_PATIENT
 from fulora.intake.raw_image import FileNote, OnSkip, PassedOver
 from fulora.intake.source_config import SourceInputs
 from pipelines.checks.findings import Findings
-from pipelines.sources import HINTS
+from pipelines.study_inputs import HINTS
 
 SHOWN = 3
 """Number of messages of a reader that are quoted; the others are counted."""

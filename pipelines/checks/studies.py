@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from fulora.config import Config
-from fulora.data.labels import Split
+from fulora.data.column_types import Split
 from fulora.diffusion.config import GenerateConfig, LoraConfig
 from fulora.diffusion.models.native_size import NativeSize
 from pipelines.assessment import IMAGES_AT, AssessmentStudyConfig

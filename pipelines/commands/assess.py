@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from fulora.assessment.config import AssessConfig
-from fulora.assessment.trust import trusted_digests
+from fulora.assessment.trusted_encoders import trusted_digests
 from pipelines.commands.options import DrawSeed, JsonFile
 from pipelines.commands.output import write_json
 

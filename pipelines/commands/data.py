@@ -147,7 +147,7 @@ def curate(
     from fulora.config import overridden
     from fulora.intake.check.check_folder import curate_config
     from fulora.intake.deidentify.text_detection import with_text_detector
-    from pipelines.sources import curated
+    from pipelines.study_inputs import curated
 
     progress.show(not quiet)
     config, root = curate_config(folder, with_text_detector(overridden({}, overrides or [])))

@@ -11,7 +11,7 @@ from fulora.engine import InProcess
 from fulora.stage import Call, read_record
 from fulora.terminal import PlainConsole, printable
 from fulora.workspace import ReachedError, Step, Workspace
-from pipelines.trainings import Training
+from pipelines.training_key import Training
 
 if TYPE_CHECKING:
     from pipelines.configs import Study

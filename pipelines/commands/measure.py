@@ -15,7 +15,7 @@ from pipelines.commands.options import MaskValuesOption, Threads
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fulora.biometry.rows import AngleRow, HeadRow
+    from fulora.biometry.measurement_rows import AngleRow, HeadRow
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Measure masks: HC in mm, AoP in degrees.")
 

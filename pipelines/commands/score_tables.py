@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from fulora.metrics.comparison import ComparisonRow
-    from fulora.metrics.groups import GroupKind
+    from fulora.metrics.image_groups import GroupKind
     from fulora.metrics.scorecard import ScoreRow
     from fulora.metrics.statistics import Interval
 
@@ -27,7 +27,7 @@ TITLES: dict["GroupKind", str] = {
 
 def print_scores(facts: Mapping[str, Any], rows: Sequence["ScoreRow"]) -> None:
     """Print what was read, the scores by group, and the confusion matrix."""
-    from fulora.report.wording import describe_group
+    from fulora.report.score_text import describe_group
 
     console = PlainConsole()
     for line in _heading(facts):
@@ -45,7 +45,7 @@ def print_scores(facts: Mapping[str, Any], rows: Sequence["ScoreRow"]) -> None:
 
 def print_comparisons(facts: Mapping[str, Any], rows: Sequence["ComparisonRow"]) -> None:
     """Print the paired comparison: differences with interval, tests, and the difference that could be found."""
-    from fulora.report.wording import describe_group
+    from fulora.report.score_text import describe_group
 
     if not rows:
         return
@@ -86,7 +86,7 @@ def _heading(facts: Mapping[str, Any]) -> list[str]:
 
 
 def _score_table(rows: Sequence["ScoreRow"], level: float) -> "Table":
-    from fulora.report.wording import describe_labels, describe_rule
+    from fulora.report.score_text import describe_labels, describe_rule
 
     single = len({row.group for row in rows}) == 1
     texts = ["score", *([] if single else ["of"]), "rule", "over"]
@@ -100,7 +100,7 @@ def _score_table(rows: Sequence["ScoreRow"], level: float) -> "Table":
 
 
 def _difference_table(rows: Sequence["ComparisonRow"], level: float) -> "Table":
-    from fulora.report.wording import describe_group, describe_labels, describe_rule
+    from fulora.report.score_text import describe_group, describe_labels, describe_rule
 
     numbers = ("difference", f"{level:.0%} interval", "p", "Holm p", "images", "patients")
     table = build_table(("score", "of", "rule", "over"), numbers, WIDTH)
@@ -118,7 +118,7 @@ def _difference_table(rows: Sequence["ComparisonRow"], level: float) -> "Table":
 
 
 def _mcnemar_table(rows: Sequence["ComparisonRow"]) -> "Table":
-    from fulora.report.wording import describe_group, describe_rule
+    from fulora.report.score_text import describe_group, describe_rule
 
     numbers = ("Durkalski p", "Obuchowski p", "Yang p", "found at 80 %", "patients")
     table = build_table(("of", "rule"), numbers, WIDTH)

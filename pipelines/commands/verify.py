@@ -13,7 +13,7 @@ import typer
 from fulora import progress
 from pipelines.commands.options import Quiet
 from pipelines.commands.output import build_table
-from pipelines.commands.places import PLACES, check_place
+from pipelines.commands.output_paths import PLACES, check_output_path
 
 WRITTEN = ("out",)
 """Options that name what a command makes, perhaps in a folder that a stopped run left."""
@@ -38,7 +38,7 @@ def checking(command: Callable[..., Any]) -> Callable[..., Any]:
 
         for name, value in options.items():
             if name in PLACES and isinstance(value, Path):
-                check_place(command.__name__, name, value)
+                check_output_path(command.__name__, name, value)
             for path in value if isinstance(value, list | tuple) else (value,):
                 if isinstance(path, Path) and name not in WRITTEN and os.path.exists(path):
                     check(path)

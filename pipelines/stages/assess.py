@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from fulora.assessment.config import AssessConfig
-from fulora.assessment.trust import check_trusted
+from fulora.assessment.trusted_encoders import check_trusted
 from fulora.clip.prompts import PromptSet, prompts_of
 from fulora.data.assessed_images import Assessment
 from fulora.data.image_set import ImageSet
@@ -39,7 +39,7 @@ def assess(
     """
     from fulora.assessment.assess import assess as assessed
     from fulora.assessment.assess import write_findings
-    from fulora.assessment.sets import read_sets
+    from fulora.assessment.assessed_sets import read_sets
     from fulora.data.leak_check import refuse_leaks
     from fulora.data.patient_numbers import different_patients
     from fulora.data.provenance import Provenance, provenance_of

@@ -23,8 +23,8 @@ def draw_on_masks(
     from fulora.diffusion.sets.generation import generate_set
     from fulora.diffusion.sets.job import GenerationJob
     from fulora.engine import InProcess
-    from fulora.segmentation.gates import MaskQualityConfig
-    from fulora.segmentation.proposals import propose_masks
+    from fulora.segmentation.mask_proposals import propose_masks
+    from fulora.segmentation.mask_quality import MaskQualityConfig
 
     labels = labelled.label_set()
     cfg = resolve_config(config, with_masks(labels))

@@ -22,7 +22,7 @@ def forgetting(
     """
     from fulora.clip.forgetting import score_interpolations
     from fulora.clip.loading import load_clip
-    from fulora.clip.tuned import refuse_tuned_on_others
+    from fulora.clip.tuned_classes import refuse_tuned_on_others
     from fulora.data.leak_check import refuse_leaks
     from fulora.data.patient_numbers import different_patients
     from fulora.data.provenance import provenance_of

@@ -34,7 +34,7 @@ def probe_clip(
     from fulora.clip.model import logit_scale
     from fulora.clip.probe import LabelledFeatures, linear_probe, tip_adapter
     from fulora.clip.prompts import prompts_of
-    from fulora.clip.tuned import refuse_tuned_on_others
+    from fulora.clip.tuned_classes import refuse_tuned_on_others
     from fulora.data.label_set import refuse_other_classes
     from fulora.data.leak_check import refuse_leaks
     from fulora.data.model_provenance import build_model_provenance

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from fulora.data.image_set import ImageSet
-from fulora.segmentation.gates import AdditionConfig
+from fulora.segmentation.addition_config import AdditionConfig
 from fulora.stage import stage
 
 

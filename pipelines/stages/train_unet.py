@@ -21,7 +21,7 @@ def train_unet(out: Path, config: UnetConfig, images: ImageSet, start: Source | 
     from fulora.data.provenance import provenance_of
     from fulora.data.splits import Member, folds
     from fulora.data.structures import outputs_of, refuse_missing_structures, with_masks
-    from fulora.segmentation.material import load_image_mask_pairs
+    from fulora.segmentation.image_mask_pairs import load_image_mask_pairs
     from fulora.segmentation.train import fit
 
     labels = with_masks(images.label_set())

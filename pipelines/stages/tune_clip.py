@@ -21,8 +21,8 @@ def tune_clip(out: Path, config: TuneClipConfig, images: ImageSet, clip: ClipWei
 
     from fulora.clip.loading import load_clip
     from fulora.clip.model import FIT, RESAMPLING, image_size_px
-    from fulora.clip.tune import LabelledSquares, fit
-    from fulora.clip.tuned import refuse_tuned_on_others
+    from fulora.clip.tune import TuningImages, fit
+    from fulora.clip.tuned_classes import refuse_tuned_on_others
     from fulora.data.model_provenance import write_model_provenance
     from fulora.data.pictures.loaders import class_indices, load_squares
     from fulora.data.provenance import provenance_of
@@ -33,7 +33,7 @@ def tune_clip(out: Path, config: TuneClipConfig, images: ImageSet, clip: ClipWei
     size = image_size_px(start.model)
     rows, held_out = images.rows("train"), images.rows("validation")
     train, seen = (
-        LabelledSquares(load_squares(images, part, size, FIT, RESAMPLING), class_indices(part, labels))
+        TuningImages(load_squares(images, part, size, FIT, RESAMPLING), class_indices(part, labels))
         for part in (rows, held_out)
     )
     fit(out, config, labels, start, train, np.array([row.origin == "synthetic" for row in rows]), seen)

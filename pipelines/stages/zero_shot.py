@@ -25,7 +25,7 @@ def zero_shot(
         OverlapError, SameNumberError: if the CLIP, or a parent of it, learned from a test image or patient.
     """
     from fulora.clip.loading import load_clip
-    from fulora.clip.tuned import refuse_tuned_on_others, tuned_on
+    from fulora.clip.tuned_classes import refuse_tuned_on_others, tuned_on
     from fulora.clip.zero_shot import choose_rule, classify_by_prompts, classify_by_rule, prompt_logits
     from fulora.data.leak_check import refuse_leaks
     from fulora.data.patient_numbers import different_patients

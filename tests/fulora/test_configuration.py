@@ -208,7 +208,7 @@ def test_the_digest_is_that_of_the_canonical_json() -> None:
         digest(float("nan"))
 
 
-def test_a_key_that_stands_twice_is_an_error(tmp_path: Path) -> None:
+def test_a_duplicate_key_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "x.yaml").write_text("a: 1\nb: {c: 1, c: 2}\n")
     with pytest.raises(
         ConfigError, match=r"(?s)x\.yaml: not valid YAML: .*line 2, column 11: the key 'c' is given more than once"

@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from image_rows import image_row
 from PIL import Image as Pil
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
-from fulora.data.image import Image
 from fulora.data.image_set import ImageSet, Picture
 from fulora.data.label_set import label_set
 from fulora.data.pictures import loaders
@@ -50,7 +50,7 @@ SERIALIZED = "Error while serializing: I/O error: No space left on device (os er
     "error",
     [OSError(errno.ENOSPC, "x"), OSError(errno.EDQUOT, "x"), SafetensorError(SERIALIZED), RuntimeError(SERIALIZED)],
 )
-def test_a_full_disk_is_known_whoever_says_it(tmp_path: Path, error: Exception) -> None:
+def test_a_full_disk_is_recognised_from_every_library(tmp_path: Path, error: Exception) -> None:
     message = r"out: the disk is full; .*the same command continues.* MB are free there"
     with pytest.raises(DiskFullError, match=message), raise_on_disk_full(tmp_path / "out"):
         raise error
@@ -179,7 +179,7 @@ def test_one_thread_holds_a_lock_at_a_time(tmp_path: Path) -> None:
     assert most == 1
 
 
-def test_a_lock_that_is_held_is_not_held_twice(tmp_path: Path) -> None:
+def test_a_held_lock_cannot_be_taken_again(tmp_path: Path) -> None:
     path = tmp_path / "a"
     for _ in range(2):
         with locked(path) as is_held, locked(path, wait=False) as twice, locked(tmp_path / "b", wait=False) as other:
@@ -360,19 +360,7 @@ def _big() -> np.ndarray:
 def test_pictures_that_do_not_fit_among_temporary_files_are_an_error_and_no_crash(
     small_disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    row = Image(
-        file_name="",
-        image_id="a",
-        plane="brain",
-        split="train",
-        origin="real",
-        source="s",
-        site="A",
-        patient="1",
-        width=64,
-        height=64,
-        sha256="",
-    )
+    row = image_row()
     ImageSet.write(tmp_path / "images", [Picture(row, _big()[:64, :64])], labels=FETAL)
     images = ImageSet(tmp_path / "images", "")
     monkeypatch.setattr(loaders, "IN_MEMORY_BYTES", 0)
@@ -393,7 +381,7 @@ WRITERS: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("writer", WRITERS)
-def test_every_writer_of_ours_tells_of_a_full_disk(small_disk: Path, writer: str) -> None:
+def test_every_writer_reports_a_full_disk(small_disk: Path, writer: str) -> None:
     with (
         pytest.raises(DiskFullError, match=r"the disk is full; .*of 0 MB are free there"),
         raise_on_disk_full(small_disk),

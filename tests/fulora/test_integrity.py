@@ -318,7 +318,7 @@ def test_looking_at_everything_names_what_was_added(made: Path) -> None:
 
 
 @pytest.mark.parametrize("names", RECOGNISED_BY)
-def test_a_set_or_a_lora_without_a_list_is_told_once(
+def test_a_set_or_a_lora_without_a_list_is_noted_once(
     tmp_path: Path, names: tuple[str, ...], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(progress.notes, "quiet", False)

@@ -28,6 +28,7 @@ from fulora.diffusion.training import train as lora
 from fulora.diffusion.training.examples import Examples
 from fulora.segmentation import train as segmentation
 from fulora.segmentation.config import UnetConfig
+from fulora.segmentation.image_mask_pairs import ImageMaskPairs
 from fulora.segmentation.model import build_unet, save_unet
 from fulora.stage import PreemptedError
 from fulora.training.checkpointer import Checkpointer
@@ -97,15 +98,15 @@ def fit_unet(out: Path, cfg: UnetConfig, images: np.ndarray, inputs: Path) -> No
     if cfg.encoder_weights == "network":
         start = inputs / "model.safetensors"
         save_unet(inputs, cfg, build_unet(cfg.changed(encoder_weights="none", strategy="all")).net.state_dict())
-    pairs = segmentation.ImageMaskPairs(images[:4], MASKS[:4])
+    pairs = ImageMaskPairs(images[:4], MASKS[:4])
     segmentation.fit(out, cfg, pairs, pairs, start)
 
 
 def fit_tuned_clip(out: Path, cfg: TuneClipConfig, images: np.ndarray, inputs: Path) -> None:
     tiny = ClipPretrainConfig.model_validate(TINY_CLIP)
     clip = Clip(build_clip(tiny).eval(), build_tokenizer(tiny), clip_config(tiny))
-    train = tune.LabelledSquares(images, CLASSES)
-    tune.fit(out, cfg, FETAL, clip, train, CLASSES < 2, tune.LabelledSquares(images[:5], CLASSES[:5]))
+    train = tune.TuningImages(images, CLASSES)
+    tune.fit(out, cfg, FETAL, clip, train, CLASSES < 2, tune.TuningImages(images[:5], CLASSES[:5]))
 
 
 def fit_clip(out: Path, cfg: ClipPretrainConfig, images: np.ndarray, inputs: Path) -> None:

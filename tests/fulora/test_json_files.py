@@ -60,7 +60,7 @@ def test_a_line_separator_in_a_text_does_not_end_a_line(tmp_path: Path) -> None:
     assert read_json_lines(tmp_path / "a.jsonl", list[str]) == [["a\u2028b\x85c"]]
 
 
-def test_a_key_that_is_given_twice_deep_inside_is_named_with_its_line(tmp_path: Path) -> None:
+def test_a_nested_duplicate_key_is_named_with_its_line(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_bytes(b'{"a": {"b": 1}}\n{"a": {"b": 1, "c": 3, "b": 2}}\n')
     with pytest.raises(DamagedFileError, match=r"a\.jsonl, line 2: is damaged.*the key 'b' is given more than once"):
         read_json_lines(tmp_path / "a.jsonl", dict[str, dict[str, int]])

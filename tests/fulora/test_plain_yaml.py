@@ -115,7 +115,7 @@ def test_what_people_write_is_read() -> None:
     assert load_yaml("") is None
 
 
-def test_marks_that_quotes_would_help_are_told_from_limits() -> None:
+def test_errors_that_quotes_would_solve_are_distinguished_from_limits() -> None:
     with pytest.raises(PlainYamlError) as raised:
         load_yaml("[a]b")
     assert raised.value.quotable
@@ -208,7 +208,7 @@ def test_true_and_false_are_no_numbers_and_no_texts(field: str, word: str) -> No
         validated(Mixed, overridden({}, [override]), where="mixed")
 
 
-def test_true_and_false_stand_where_they_belong_and_whole_numbers_for_real_ones() -> None:
+def test_booleans_are_read_in_boolean_fields_and_integers_in_float_fields() -> None:
     found = validated(Mixed, overridden({}, ["balanced=no", "anything=[on]", "rate=1", "ratio.brain=2"]), where="mixed")
     assert found.balanced is False
     assert found.anything == [True]

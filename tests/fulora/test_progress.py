@@ -159,7 +159,7 @@ def test_one_switch_silences_meters_too(clock: Clock, terminal: io.StringIO) -> 
         (360000, "100 h"),
     ],
 )
-def test_times_are_said_in_the_unit_that_reads_best(clock: Clock, lines: list[str], seconds: float, said: str) -> None:
+def test_times_have_the_most_readable_unit(clock: Clock, lines: list[str], seconds: float, said: str) -> None:
     with progress.meter("synthetic", unit="images", total=2) as advance:
         clock.now += seconds
         advance(1)

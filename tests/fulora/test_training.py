@@ -142,7 +142,7 @@ def test_a_damaged_checkpoint_is_named_with_the_way_out(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["bits", "junk", "empty", "no name"])
-def test_whatever_happens_to_a_checkpoint_it_is_told_and_not_used(tmp_path: Path, damage: str) -> None:
+def test_a_damaged_checkpoint_is_reported_and_not_used(tmp_path: Path, damage: str) -> None:
     save_checkpoint(tmp_path, 4, {"w": torch.zeros(10_000)})
     newest = tmp_path / CHECKPOINTS / "step_00000004.pt"
     content = newest.read_bytes()
@@ -164,7 +164,7 @@ def test_a_device_that_is_not_here_is_refused(name: str) -> None:
         pick_device(name)
 
 
-def test_sigterm_is_told_inside_and_back_to_what_it_was_after() -> None:
+def test_sigterm_is_handled_inside_and_its_handler_restored_after() -> None:
     before = signal.getsignal(signal.SIGTERM)
     with preemption() as asked:
         assert not asked()

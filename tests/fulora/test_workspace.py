@@ -221,7 +221,7 @@ def test_a_plan_tells_what_is_interrupted_and_whose_code_changed(tmp_path: Path)
     assert states(tmp_path)["double"] == "ready"
 
 
-def test_the_report_is_told_of_every_step(tmp_path: Path) -> None:
+def test_every_step_is_reported(tmp_path: Path) -> None:
     told: list[tuple[str, str]] = []
 
     def tell(step: Step, seconds: float) -> None:
@@ -429,7 +429,7 @@ def test_a_study_stops_before_the_stage_it_is_to_stop_before(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("plan", [True, False])
-def test_what_is_asked_for_twice_is_one_step(tmp_path: Path, plan: bool) -> None:
+def test_a_step_requested_twice_runs_once(tmp_path: Path, plan: bool) -> None:
     told: list[Step] = []
     work = Workspace(tmp_path, InProcess(), plan=plan, report=lambda step, seconds: told.append(step))
     numbers = [work.run(give, NumberConfig(value=4)) for _ in range(2)]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from image_rows import image_row
 
 from fulora.classification.config import ClassifierConfig
 from fulora.clip.config import ClipPretrainConfig, TuneClipConfig, ZeroShotConfig
@@ -12,7 +13,6 @@ from fulora.clip.loading import load_clip
 from fulora.data.assessed_images import AssessedImage, Assessment
 from fulora.data.embeddings import Embeddings
 from fulora.data.hybrid import MixConfig
-from fulora.data.image import Image
 from fulora.data.image_set import ImageSet, Picture
 from fulora.data.label_set import LabelSet, label_set
 from fulora.data.provenance import Provenance, provenance_of
@@ -22,8 +22,8 @@ from fulora.diffusion.config import ControlConfig, GenerateConfig, LoraConfig, P
 from fulora.diffusion.models.loading import load_backbone
 from fulora.diffusion.sets.assembly import build_set_provenance
 from fulora.diffusion.sets.job import GenerationJob
+from fulora.segmentation.addition_config import AdditionConfig
 from fulora.segmentation.config import SegmentConfig, UnetConfig
-from fulora.segmentation.gates import AdditionConfig
 from pipelines.backbones import ASSETS
 from pipelines.stages.classify import classify
 from pipelines.stages.generate import generate
@@ -53,13 +53,12 @@ SIDE_PX = 32
 
 def pictures(patient: str, split: str, **more: str) -> list[Picture]:
     """A brain and a femur of a patient, each with a mask."""
-    about = {"file_name": "", "split": split, "origin": "real", "source": "s", "site": "A", "patient": patient}
     found = []
     for plane in PLANES:
         name = f"{patient or 'synthetic'}{plane}{split}"
-        row = {**about, "image_id": name, "plane": plane, "width": SIDE_PX, "height": SIDE_PX, "sha256": "", **more}
+        row = image_row(name, **({"plane": plane, "split": split, "patient": patient} | more))
         noise = np.random.default_rng(list(name.encode())).integers(0, 256, (SIDE_PX, SIDE_PX)).astype(np.uint8)
-        found.append(Picture(Image.model_validate(row), noise, (noise > 128).astype(np.uint8)))
+        found.append(Picture(row, noise, (noise > 128).astype(np.uint8)))
     return found
 
 

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from image_rows import image_row
 
 from fulora.classification.config import ClassifierConfig
 from fulora.clip.config import ClipPretrainConfig, ForgettingConfig, ProbeConfig, TuneClipConfig, ZeroShotConfig
 from fulora.data.embeddings import Embeddings
-from fulora.data.image import Image
 from fulora.data.image_set import ImageSet, Picture
 from fulora.data.label_set import LabelSet, LabelSetError, label_set
 from fulora.data.provenance import EarlierVersionError
@@ -39,13 +39,10 @@ SPLITS = {"train": [1, 2], "validation": [3], "test": [4, 5]}
 
 def write(folder: Path, labels: LabelSet, splits: dict[str, list[int]], site: str = "A") -> ImageSet:
     """A picture of each class and patient."""
-    about = {"file_name": "", "origin": "real", "source": "s", "site": site, "width": 0, "height": 0, "sha256": ""}
     rng = np.random.default_rng(ord(site))
     pictures = [
         Picture(
-            Image.model_validate(
-                about | {"image_id": f"{site}{p}-{n}", "plane": name, "split": split, "patient": f"{site}{p}"}
-            ),
+            image_row(f"{site}{p}-{n}", plane=name, split=split, site=site, patient=f"{site}{p}"),
             rng.integers(0, 256, (32, 32)).astype(np.uint8),
         )
         for split, patients in splits.items()

@@ -77,7 +77,7 @@ def test_an_image_set_is_divided_by_its_splits_and_a_page_is_written(tmp_path: P
     assert {file.name for file in (page / "figures").iterdir()} == {"typical.png", "distances.png", "pairs.png"}
 
 
-def test_without_training_images_nothing_is_said_of_copies(tmp_path: Path, real: ImageSet) -> None:
+def test_without_training_images_there_are_no_figures_of_copies(tmp_path: Path, real: ImageSet) -> None:
     made = folder_of(tmp_path / "made", 5000, 14)
     done = fulora("assess", made, "--real", real.path, "--encoder", "hash", "--json", "-")
     facts = json.loads(done.stdout)

@@ -37,7 +37,7 @@ STUDY = {
 }
 
 
-def test_loras_are_trained_drawn_with_assessed_and_told_of(tmp_path: Path) -> None:
+def test_loras_are_trained_sampled_assessed_and_reported(tmp_path: Path) -> None:
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(STUDY))
     done = fulora("run", tmp_path / "study.yaml", "--work", tmp_path / "work", "--quiet")
     assert done.returncode == 0, done.stderr

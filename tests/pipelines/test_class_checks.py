@@ -32,7 +32,7 @@ def problems(monkeypatch: pytest.MonkeyPatch, labels: LabelSet, *overrides: str,
     return "\n".join(f"{places}: {said}" for said, places in check_study(values, Path("nowhere")).problems.items())
 
 
-def test_a_study_of_two_classes_has_nothing_to_say(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_valid_study_of_two_classes_has_no_problems(monkeypatch: pytest.MonkeyPatch) -> None:
     assert problems(monkeypatch, TWO) == ""
 
 
@@ -59,7 +59,7 @@ def test_a_name_that_is_no_class_is_refused(
     assert f"'{name}' is no class of the label set two: brain, thorax" in found
 
 
-def test_one_class_cannot_be_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_study_of_one_class_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "its label set one has one class, brain; a study needs two or more" in problems(monkeypatch, ONE)
 
 
@@ -69,7 +69,7 @@ def test_images_of_other_classes_do_not_meet(monkeypatch: pytest.MonkeyPatch) ->
     assert "few_shot.images: brain, heart, label set mine" in found
 
 
-def test_a_label_set_that_cannot_be_made_is_told_with_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_label_set_is_reported_with_its_place_in_the_config(monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(config: CurateConfig, data_root: Path) -> LabelSet:
         raise LabelSetError("two label sets and no name")
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from image_rows import image_row
 
 from fulora.clip import embed, tune
 from fulora.clip.config import ForgettingConfig, ProbeConfig, TuneClipConfig, ZeroShotConfig
@@ -12,7 +13,6 @@ from fulora.clip.loading import Clip, load_clip
 from fulora.clip.model import normalise
 from fulora.config import ConfigError
 from fulora.data.embeddings import Embeddings
-from fulora.data.image import Image
 from fulora.data.image_set import ImageSet, Picture
 from fulora.data.label_set import LabelSet, label_set
 from fulora.data.leak_check import OverlapError
@@ -35,13 +35,10 @@ TUNE = TuneClipConfig(steps=2, batch_size=5, evaluate_every=1, device="cpu")
 
 def write(folder: Path, name: str, splits: dict[str, list[int]], site: str = "A") -> ImageSet:
     """One 20x30 picture a plane and patient number of each split."""
-    about = {"file_name": "", "origin": "real", "source": "s", "site": site, "width": 0, "height": 0, "sha256": ""}
     rng = np.random.default_rng(ord(site))
     pictures = [
         Picture(
-            Image.model_validate(
-                about | {"image_id": f"{site}{p}{plane}", "plane": plane, "split": split, "patient": f"{p}"}
-            ),
+            image_row(f"{site}{p}{plane}", plane=plane, split=split, site=site, patient=f"{p}"),
             rng.integers(0, 256, (20, 30)).astype(np.uint8),
         )
         for split, patients in splits.items()
@@ -141,7 +138,7 @@ def test_a_clip_is_tuned_on_the_pixels_that_it_is_tested_on(
     learned: list[torch.Tensor] = []
 
     def fit(
-        out: Path, cfg: TuneClipConfig, labels: LabelSet, clip: Clip, train: tune.LabelledSquares, *given: object
+        out: Path, cfg: TuneClipConfig, labels: LabelSet, clip: Clip, train: tune.TuningImages, *given: object
     ) -> None:
         same = cfg.changed(batch_size=len(train.labels), crop=1.0, balanced=False)
         monkeypatch.setattr(tune, "augment", lambda pixels, crop, drawn: pixels)

@@ -48,7 +48,7 @@ def test_what_the_user_can_mend_is_one_line_and_exit_code_2(
 
 
 @pytest.mark.parametrize("error", [KeyError("a"), RuntimeError("a"), AttributeError("a"), SafetensorError("header")])
-def test_a_mistake_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+def test_a_programming_error_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     monkeypatch.setattr(command_line, "app", raising(error))
     with pytest.raises(type(error)):
         command_line.main()

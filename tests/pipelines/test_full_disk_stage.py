@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from image_rows import image_row
 
 from fulora.classification.config import ClassifierConfig
-from fulora.data.image import Image
 from fulora.data.image_set import ImageSet, Picture
 from fulora.data.label_set import label_set
 from fulora.engine import InProcess
@@ -40,19 +40,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
     folder, random = tmp_path_factory.mktemp("images"), np.random.default_rng(0)
     pictures = [
         Picture(
-            Image(
-                file_name="",
-                image_id=f"{split}-{plane}",
-                plane=plane,
-                split=split,
-                origin="real",
-                source="s",
-                site="A",
-                patient=f"{split}-{plane}",
-                width=32,
-                height=32,
-                sha256="",
-            ),
+            image_row(f"{split}-{plane}", plane=plane, split=split, patient=f"{split}-{plane}"),
             random.integers(0, 256, (32, 32), np.uint8),
         )
         for split in ("train", "validation")

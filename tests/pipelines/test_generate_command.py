@@ -206,7 +206,7 @@ def test_a_lora_of_an_earlier_version_is_refused_before_anything_is_drawn(tmp_pa
     assert not (tmp_path / "set").exists()
 
 
-def test_another_clip_skip_than_a_lora_was_trained_with_is_said(tmp_path: Path, lora: Path) -> None:
+def test_another_clip_skip_than_that_of_the_lora_is_noted(tmp_path: Path, lora: Path) -> None:
     done = called(*TWO, "--lora", lora, "clip_skip=1", "--out", tmp_path / "set", "--dry-run")
     assert done.code == 0
     assert f"{FILE} was trained with clip_skip=2, and is used with 1" in done.stderr

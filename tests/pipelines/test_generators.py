@@ -65,13 +65,13 @@ def test_a_generator_says_only_what_differs() -> None:
     assert config(f"synthetic={GENERATORS}", "generate.steps=9").synthetic[ODD].generate.steps == 9
 
 
-def test_without_a_base_nothing_is_compared_unless_it_is_said() -> None:
+def test_without_a_baseline_nothing_is_compared_unless_configured() -> None:
     others = "synthetic={one: {}, two: {lora: {rank: 3}}}"
     assert config(others, "default_generator=one").closeness.baseline is None
     assert config(others, "default_generator=one", "closeness.baseline=two").closeness.baseline == "two"
 
 
-def test_errors_of_what_generators_share_are_told_once() -> None:
+def test_errors_of_shared_generator_settings_are_reported_once() -> None:
     with pytest.raises(ConfigError, match="2 errors") as raised:
         config("lora.rnak=8", "generate.per_class=lots")
     assert "synthetic" not in str(raised.value)
@@ -184,7 +184,7 @@ def test_closeness_and_the_report_tell_of_each(finished: tuple[Path, Artifact]) 
         assert f"Can the synthetic images be trusted? ({name})" in text
 
 
-def test_a_start_without_a_class_is_told_before_anything_runs(tmp_path: Path) -> None:
+def test_start_images_that_lack_a_class_are_reported_before_anything_runs(tmp_path: Path) -> None:
     from pipelines.checks.studies import check_study
 
     few = "{kind: phantoms, sites: [A], per_plane: 4, role: train, first_patient: 500, planes: [brain, femur]}"
@@ -211,7 +211,7 @@ def test_a_generator_that_draws_too_few_is_named(tmp_path: Path) -> None:
     assert "more are added by 'few' (4): set synthetic.few.generate" in problem
 
 
-def test_loras_that_differ_are_told_once() -> None:
+def test_loras_that_differ_are_noted_once() -> None:
     from fulora.data.weights import LoraWeights
     from pipelines.generators import distinct_loras
 

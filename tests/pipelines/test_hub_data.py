@@ -13,7 +13,7 @@ from fulora.data.label_set import LabelSet
 from fulora.engine import InProcess
 from fulora.intake.config import CurateConfig
 from fulora.workspace import Workspace
-from pipelines.sources import curated
+from pipelines.study_inputs import curated
 
 REVISIONS = ("0123456789" * 4, "abcdef0123" * 4)
 

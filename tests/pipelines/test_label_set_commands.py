@@ -16,7 +16,7 @@ from fulora.intake.config import CurateConfig
 from fulora.intake.image_set_labels import inputs_under, resolve_label_set
 from fulora.intake.raw_image import PassedOver
 from fulora.intake.read_sources import read_all_sources
-from pipelines import sources
+from pipelines import study_inputs
 from pipelines.checks.findings import Findings
 from pipelines.checks.images import Sources
 
@@ -62,7 +62,7 @@ def test_folders_of_any_name_are_checked_and_curated(tmp_path: Path, names: list
             "caption": "a scan of {name}",
         }
     )
-    assert sources.labels_of(config, tmp_path) == labels
+    assert study_inputs.labels_of(config, tmp_path) == labels
 
 
 def test_a_named_label_set_and_renamed_classes(tmp_path: Path) -> None:
@@ -82,14 +82,14 @@ def test_a_named_label_set_and_renamed_classes(tmp_path: Path) -> None:
     assert "source class_folders has no class 'Kof'; its classes: FEMUR" in done.stderr
 
 
-def test_a_layout_of_splits_is_told(tmp_path: Path) -> None:
+def test_a_layout_of_splits_is_named(tmp_path: Path) -> None:
     folders(tmp_path / "own", ["train", "test"])
     done = fulora("data", "check", tmp_path / "own", "kind=class_folders", "patients_unknown=true")
     assert done.returncode == 2
     assert "is named like a split, not like a class: its layout is one folder of classes per split" in done.stderr
 
 
-def test_a_study_is_told_of_classes_that_cannot_be(tmp_path: Path) -> None:
+def test_invalid_classes_of_a_study_are_reported(tmp_path: Path) -> None:
     folders(tmp_path / "own", ["Kidney", "kidney"])
     own = {"kind": "class_folders", "folder": "own", "patients_unknown": True}
     found = Findings()

@@ -142,7 +142,7 @@ CASES: dict[str, tuple[Callable[[Chain], None], str]] = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_parent_that_knows_a_tested_patient_is_refused(
+def test_a_parent_trained_on_a_tested_patient_is_refused(
     case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     leak, parent = CASES[case]
@@ -150,7 +150,7 @@ def test_a_parent_that_knows_a_tested_patient_is_refused(
         leak(quick_chain(tmp_path, HER, monkeypatch))
 
 
-def test_those_who_know_others_are_tested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_artifacts_trained_on_other_patients_are_accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The chain of every kind, where nobody knows her: what comes next is what quick stages cannot do."""
     chain = quick_chain(tmp_path, HER, monkeypatch)
     base = chain.backbone("b", "one")
@@ -162,7 +162,7 @@ def test_those_who_know_others_are_tested(tmp_path: Path, monkeypatch: pytest.Mo
     assert {f"s/A/{name}" for name in ("one", "two", "three", "four", "five", "nobody", "other")} == set(known)
 
 
-def test_a_hybrid_set_whose_generator_knows_who_validates_is_not_made(
+def test_a_hybrid_set_whose_generator_was_trained_on_validation_patients_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chain = quick_chain(tmp_path, HER, monkeypatch)

@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 from command_line import fulora
 from forked import Forked
+from image_rows import image_row
 from PIL import Image as Pil
 from safetensors import safe_open
 from typer.testing import CliRunner, Result
 
-from fulora.data.image import Image
+from fulora.data.column_types import Split
 from fulora.data.image_set import ImageSet, Picture
 from fulora.data.label_set import label_set
-from fulora.data.labels import Split
 from fulora.data.provenance import read_provenance
 from fulora.data.weights import Backbone
 from fulora.diffusion.config import LoraConfig
@@ -52,19 +52,7 @@ def write_set(folder: Path, splits: Sequence[Split], first_patient: int = 0) -> 
     pictures = []
     for place, split in enumerate(splits):
         plane, number = PLANES[place % 5], first_patient + place
-        row = Image(
-            file_name="",
-            image_id=f"{plane}_{number}",
-            plane=plane,
-            split=split,
-            origin="real",
-            source="phantoms",
-            site="A",
-            patient=str(number),
-            width=64,
-            height=64,
-            sha256="",
-        )
+        row = image_row(f"{plane}_{number}", plane=plane, split=split, source="phantoms", patient=str(number))
         pixels = draw(plane, range(number, number + 1), site="A", size_px=64, seed=0).images[0]
         pictures.append(Picture(row, pixels))
     ImageSet.write(folder, pictures, labels=FETAL)
@@ -91,7 +79,7 @@ def test_a_backbone_has_the_digest_that_recipes_record(tmp_path: Path) -> None:
     assert replace(job, backbone="owner/name", revision="0123").name_and_digest == ("owner/name", "0123")
 
 
-def test_it_trains_says_where_and_does_nothing_twice(images: Path, tmp_path: Path) -> None:
+def test_a_training_names_its_folder_and_is_not_repeated(images: Path, tmp_path: Path) -> None:
     command = ["lora", "train", str(images), *SETTINGS, "licence=cc-by-4.0", "--out", "mine"]
     first = run(tmp_path, *command)
     assert first.stdout.splitlines()[-1] == "mine/lora.safetensors"
@@ -158,7 +146,7 @@ def here(*arguments: str) -> Result:
     return done
 
 
-def test_a_finished_lora_is_told_without_its_backbone(
+def test_a_finished_lora_is_recognised_without_its_backbone(
     images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loaded = counting(monkeypatch, "pipelines.lora_job.load_backbone")
@@ -168,7 +156,7 @@ def test_a_finished_lora_is_told_without_its_backbone(
     assert len(loaded) == 1
 
 
-def test_a_list_that_is_gone_is_told_and_the_same_command_writes_it_again(images: Path, tmp_path: Path) -> None:
+def test_a_missing_list_is_reported_and_the_same_command_writes_it_again(images: Path, tmp_path: Path) -> None:
     lora = tmp_path / "mine"
     command = ["lora", "train", str(images), *SETTINGS, "--out", str(lora), "--work", f"{tmp_path}/work"]
     here(*command)
@@ -185,7 +173,7 @@ def test_a_list_that_is_gone_is_told_and_the_same_command_writes_it_again(images
 
 
 @pytest.mark.parametrize("dry_run", [[], ["--dry-run"]])
-def test_what_would_stop_a_training_is_told_before_anything_is_curated(dry_run: list[str], tmp_path: Path) -> None:
+def test_errors_of_a_training_are_reported_before_anything_is_curated(dry_run: list[str], tmp_path: Path) -> None:
     for place, size in enumerate([(64, 64), (64, 64), (64, 48)]):
         folder = tmp_path / "mine" / ("brain" if place else "brian")
         folder.mkdir(parents=True, exist_ok=True)
@@ -203,7 +191,7 @@ def test_what_would_stop_a_training_is_told_before_anything_is_curated(dry_run: 
     assert not (tmp_path / "lora").exists()
 
 
-def test_sizes_that_the_backbone_was_not_made_for_are_told(images: Path, tmp_path: Path) -> None:
+def test_sizes_that_the_backbone_was_not_made_for_are_noted(images: Path, tmp_path: Path) -> None:
     plain = run(tmp_path, "lora", "train", str(images), *SETTINGS, "--dry-run")
     assert "note:" not in plain.stdout
     buckets = ["sizes=buckets", "resolution_px=512", "bucket_step_px=16"]
@@ -237,7 +225,7 @@ def test_a_study_says_what_its_arms_and_loras_will_take(tmp_path: Path, monkeypa
     assert {path.name.rpartition("-")[0] for path in (tmp_path / "work").glob("[!.]*")} == MADE
 
 
-def test_who_is_tested_on_is_not_trained_on(images: Path, tmp_path: Path) -> None:
+def test_patients_of_the_test_set_are_not_trained_on(images: Path, tmp_path: Path) -> None:
     tested = write_set(tmp_path / "tested", ["test"] * 2, first_patient=4)
     found = run(tmp_path, "lora", "train", str(images), *SETTINGS, "--test", str(tested.path), expect=2)
     assert "1 patients are among the training images and in the set it is tested on, phantoms/A/4" in found.stderr

@@ -42,7 +42,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_lora_of_another_prediction_type_is_used_only_if_asked_for_and_then_said(folder: Path) -> None:
+def test_a_lora_of_another_prediction_type_needs_an_option_and_is_noted(folder: Path) -> None:
     command = (*ONE, "--backbone", folder / "sd2", "--lora", folder / "velocity.safetensors", "--out")
     refused = called(*command, folder / "first")
     assert refused.code == 2
@@ -86,7 +86,7 @@ def test_what_a_header_says_is_used_as_its_writer_means_it(
     assert (found.clip_skip, found.notes) == (clip_skip, tuple(notes))
 
 
-def test_clip_skip_of_sdxl_is_said_and_that_of_fulora_is_used(tmp_path: Path) -> None:
+def test_clip_skip_of_sdxl_is_noted_and_that_of_fulora_is_used(tmp_path: Path) -> None:
     pipe = build("sdxl", tmp_path / "xl", small=True, seed=0)
     save_backbone(pipe, tmp_path / "xl", half=True)
     cfg = LoraConfig(rank=2, alpha=2, clip_skip=2)

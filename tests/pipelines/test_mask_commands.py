@@ -236,7 +236,7 @@ def test_a_class_that_neither_mask_holds_is_right(tmp_path: Path) -> None:
     assert facts["predictions"]["pred"]["failed_cases"] == 0
 
 
-def test_patients_and_units_are_told(heads: Path) -> None:
+def test_patients_and_units_are_reported(heads: Path) -> None:
     """Of plain masks whose pixel sizes are known, and whose patients a pattern tells or nobody does."""
     folders = ("--reference", heads / "reference", "--prediction", heads / "theirs", "--draws", "100", "--json", "-")
     plain = ("score", "segmentation", *folders, "--protocol", "plain")
@@ -365,7 +365,7 @@ def test_shades_are_scored_and_measured_as_class_numbers_are(tmp_path: Path) -> 
     assert _table(tmp_path / "shades.csv") == _table(tmp_path / "classes.csv")
 
 
-def test_a_field_of_view_that_no_scan_has_is_told_and_never_submitted(heads: Path) -> None:
+def test_an_implausible_field_of_view_is_noted_and_never_submitted(heads: Path) -> None:
     """Pixel sizes in cm: pictures of 200 x 160 pixels would show 10 x 8 mm."""
     (heads / "cm.csv").write_text("filename,pixel size(mm)\n1_HC.png,0.05\n1_2HC.png,0.5\n2_HC.png,0.5\n")
     options = ("--pixel-sizes", heads / "cm.csv", "--out", heads / "out.csv")

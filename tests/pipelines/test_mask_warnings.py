@@ -99,7 +99,7 @@ def score(folder: Path, *options: object) -> tuple[dict[str, object], str]:
     return json.loads((folder / "facts.json").read_text()), ended.stdout + ended.stderr
 
 
-def test_a_class_that_no_reference_has_is_said(tmp_path: Path) -> None:
+def test_a_class_without_references_is_noted(tmp_path: Path) -> None:
     for name, invented in (("a", 3), ("b", 7), ("c", 0)):
         labels = SCENE.copy()
         labels[:9, 60:90] = invented
@@ -117,7 +117,7 @@ def test_a_class_that_no_reference_has_is_said(tmp_path: Path) -> None:
     assert "no reference has" not in said
 
 
-def test_spacings_of_scored_masks_are_said(tmp_path: Path) -> None:
+def test_spacings_of_scored_masks_are_noted(tmp_path: Path) -> None:
     save(tmp_path / "gt" / "a.png", SCENE)
     save(tmp_path / "pred" / "a.nii.gz", SCENE, (0.3, 0.3))
     facts, said = score(tmp_path)

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from image_rows import image_row
 
 from fulora.data.assessed_images import AssessedImage, Assessment
+from fulora.data.column_types import Plane, Split
 from fulora.data.hybrid import MixConfig, MixRecord, schedule_of
 from fulora.data.image import Image, ImageSetError
 from fulora.data.image_set import ImageSet, Picture
 from fulora.data.label_set import label_set
-from fulora.data.labels import Plane, Split
 from fulora.data.provenance import Provenance, ProvenanceEntry
 from fulora.data.results import write_table
 from pipelines.stages.mix import mix
@@ -20,10 +21,9 @@ FETAL = label_set("fetal_planes")
 
 
 def picture(image_id: str, plane: Plane, split: Split, patient: str, **values: str) -> Picture:
-    about = {"source": "s", "site": "A", "width": 0, "height": 0, "sha256": "", "file_name": "", "origin": "real"}
-    row = {"image_id": image_id, "plane": plane, "split": split, "patient": patient}
+    row = image_row(image_id, **({"plane": plane, "split": split, "patient": patient} | values))
     noise = np.random.default_rng(list(image_id.encode())).integers(0, 256, (8, 8)).astype(np.uint8)
-    return Picture(Image.model_validate(about | row | values), noise)
+    return Picture(row, noise)
 
 
 def drawn_by(patient: str) -> Provenance:
@@ -149,7 +149,7 @@ def test_a_generator_that_saw_a_tested_patient_is_refused(tmp_path: Path, real: 
     assert mixed(tmp_path / "fine", MixConfig(ratio=1, arm="duplicated"), real, synthetic)
 
 
-def test_judges_that_chose_the_pictures_may_know_who_validates_and_nobody_who_is_tested_on(
+def test_judges_of_a_mix_may_be_trained_on_validation_patients_and_not_on_test_patients(
     tmp_path: Path, real: ImageSet, synthetic: ImageSet
 ) -> None:
     drawn_by("s/A/validationbrain").write(tmp_path / "found")

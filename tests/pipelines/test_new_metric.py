@@ -159,7 +159,7 @@ def test_a_metric_is_named_in_one_file(name: str) -> None:
 PARSING = ('split(", ', 'split(" - "', 'rpartition(", ', 'partition(" ")', "removesuffix(f", ' - "', '" minus "')
 
 
-def test_no_name_is_taken_apart() -> None:
+def test_names_are_not_parsed() -> None:
     folders = [ROOT / "fulora" / "report", ROOT / "fulora" / "metrics", ROOT / "fulora" / "segmentation"]
     files = [path for folder in folders for path in folder.rglob("*.py")]
     files += [ROOT / "fulora" / "classification" / "scores.py", *(ROOT / "pipelines" / "commands").glob("score*.py")]

@@ -9,14 +9,14 @@ import datasets
 import numpy as np
 import pytest
 from command_inside import QUICK, called
+from image_rows import image_row
 from PIL import Image as Pil
 
 from fulora.assessment.assess import read_findings
+from fulora.assessment.assessed_sets import read_sets
 from fulora.assessment.config import AssessConfig
-from fulora.assessment.sets import read_sets
 from fulora.classification.config import ClassifierConfig
 from fulora.data.hybrid import MixConfig
-from fulora.data.image import Image
 from fulora.data.image_set import ImageSet, Picture
 from fulora.data.label_set import LabelSet, LabelSetError, read_label_set
 from fulora.data.weights import JudgeWeights
@@ -42,21 +42,9 @@ def shaded(labels: LabelSet, each: int, split: str, **about: Any) -> Iterator[Pi
     for place, plane in enumerate(labels.names):
         for number in range(each):
             name = f"{split}_{about.get('origin', 'real')}_{place:02d}_{number}"
-            row = {
-                "file_name": "",
-                "image_id": name,
-                "plane": plane,
-                "split": split,
-                "origin": "real",
-                "source": "s",
-                "site": "A",
-                "patient": "" if about else name,
-                "width": 0,
-                "height": 0,
-                "sha256": "",
-            }
+            row = image_row(name, **({"plane": plane, "split": split, "patient": "" if about else name} | about))
             noise = np.random.default_rng(list(name.encode())).integers(0, 30, (32, 32))
-            yield Picture(Image.model_validate(row | about), (40 + step * place + noise).astype(np.uint8))
+            yield Picture(row, (40 + step * place + noise).astype(np.uint8))
 
 
 def written(folder: Path, labels: LabelSet, *parts: Iterator[Picture]) -> ImageSet:

@@ -13,8 +13,8 @@ from fulora.data.patient_numbers import SameNumberError, note_different_patients
 from fulora.data.results import LeakTable
 from fulora.intake.config import CurateConfig
 from fulora.intake.phantoms.scan import draw
-from pipelines.sources import curated
 from pipelines.stages.check_leaks import check_leaks
+from pipelines.study_inputs import curated
 
 pytestmark = pytest.mark.slow
 
@@ -48,7 +48,7 @@ def test_the_template_stops_before_anything_is_made(own: Path, tmp_path: Path) -
     assert not list(tmp_path.glob("work/curate-*"))
 
 
-def test_she_is_told_together_with_rows_that_cannot_be_used(own: Path, tmp_path: Path) -> None:
+def test_the_patient_is_reported_together_with_unusable_rows(own: Path, tmp_path: Path) -> None:
     (own / "train" / "torax").mkdir()
     Pil.new("L", (64, 64), 9).save(own / "train" / "torax" / "Patient00009_train.png")
     Pil.new("L", (64, 64), 8).save(own / "test" / "brain" / "nobody.png")
@@ -62,14 +62,14 @@ def test_she_is_told_together_with_rows_that_cannot_be_used(own: Path, tmp_path:
     assert done.stderr.count("1 patient number occurs under two names: 00003") == 1
 
 
-def test_the_template_goes_on_where_they_are_said_to_be_different(own: Path, tmp_path: Path) -> None:
+def test_the_template_runs_if_the_patients_are_declared_different(own: Path, tmp_path: Path) -> None:
     study = f"data_root={own}", "planes.same_numbers=different_patients"
     done = fulora("run", "own_images", *study, "lora.steps=1", "--dry-run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert len(list(tmp_path.glob("work/curate-*"))) == 1
 
 
-def test_a_lora_is_not_trained_on_her(own: Path, tmp_path: Path) -> None:
+def test_a_lora_is_not_trained_on_a_test_patient_with_another_name(own: Path, tmp_path: Path) -> None:
     pattern = "patient_pattern=Patient(\\d+)"
     said = fulora("data", "curate", own / "test", pattern, "site=there", "role=test", cwd=tmp_path)
     tested = tmp_path / said.stdout.strip()
@@ -80,7 +80,7 @@ def test_a_lora_is_not_trained_on_her(own: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_the_leak_gate_of_a_study_knows_both_names(own: Path, tmp_path: Path) -> None:
+def test_the_leak_check_of_a_study_finds_both_names_of_a_patient(own: Path, tmp_path: Path) -> None:
     from fulora.engine import InProcess
     from fulora.workspace import Workspace
 
@@ -97,7 +97,7 @@ def test_the_leak_gate_of_a_study_knows_both_names(own: Path, tmp_path: Path) ->
     assert len(LeakTable(tmp_path, "").rows()) == 1
 
 
-def test_a_check_of_both_halves_finds_her(own: Path) -> None:
+def test_a_check_of_both_data_sets_finds_the_shared_patient(own: Path) -> None:
     done = fulora("data", "check", own, "patient_pattern=Patient(\\d+)")
     assert done.returncode == 1
     assert "2 data sets, 40 images of 7 patients" in done.stdout
@@ -105,7 +105,7 @@ def test_a_check_of_both_halves_finds_her(own: Path) -> None:
     assert "own//00003: test and train" in done.stdout
 
 
-def test_curation_says_what_it_joined(own: Path, tmp_path: Path) -> None:
+def test_curation_reports_which_patients_it_joined(own: Path, tmp_path: Path) -> None:
     brain = own / "train" / "brain"
     with Pil.open(brain / "Patient00000_train.png") as picture:
         picture.resize((80, 80)).save(brain / "Patient00001_again.png")

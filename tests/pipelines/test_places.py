@@ -7,7 +7,7 @@ import pytest
 from command_inside import called
 
 from fulora.diffusion.lora.files import FILE
-from pipelines.commands.places import check_place
+from pipelines.commands.output_paths import check_output_path
 
 COMMANDS: dict[str, Callable[[Path, Path], tuple[str | Path, ...]]] = {
     "status --work": lambda some, place: ("status", "smoke", "--work", place),
@@ -45,13 +45,13 @@ def test_a_file_in_a_file(tmp_path: Path) -> None:
 def test_what_can_be_written_is_let_through(tmp_path: Path) -> None:
     (file := tmp_path / "file").write_text("old")
     for path in (tmp_path, tmp_path / "new", tmp_path / "new" / "deep"):
-        check_place("run", "work", path)
-    check_place("hc", "out", file)
+        check_output_path("run", "work", path)
+    check_output_path("hc", "out", file)
     with pytest.raises(NotADirectoryError, match="is a file; --out names"):
-        check_place("generate", "out", file / "set")
-    check_place("score", "json_file", Path("-"))
+        check_output_path("generate", "out", file / "set")
+    check_output_path("score", "json_file", Path("-"))
     with pytest.raises(NotADirectoryError, match="--json names a file"):
-        check_place("score", "json_file", file / "a.json")
+        check_output_path("score", "json_file", file / "a.json")
 
 
 def test_verify_says_that_a_file_is_a_file(tmp_path: Path) -> None:

@@ -152,7 +152,7 @@ def test_a_task_is_small_whatever_the_set(tmp_path: Path) -> None:
     assert len(pickle.dumps((task, shards_of(resolve_config(cfg, FETAL))[0]))) < 4000
 
 
-def test_a_cluster_that_is_not_there_is_said_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_cluster_is_reported_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ray = pytest.importorskip("ray")
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     with socket.socket() as free:

@@ -79,7 +79,7 @@ def test_one_image_into_a_folder(tmp_path: Path, drawn: Path) -> None:
         (lambda pixels: pixels[:, :32], "another size; the file was changed since it was written"),
     ],
 )
-def test_an_edited_picture_is_said_and_the_exit_code_is_1(
+def test_an_edited_picture_is_reported_and_the_exit_code_is_1(
     tmp_path: Path, drawn: Path, change: Change, said: str
 ) -> None:
     first = image(drawn, "brain", 3)

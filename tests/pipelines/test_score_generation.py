@@ -74,7 +74,7 @@ def test_another_population_is_far_and_the_difference_is_beyond_doubt(rows: list
     assert change.value == pytest.approx(base.value - one(rows, "LoRA").value)
 
 
-def test_rows_say_how_many_images_and_patients_stand_behind_them(rows: list[Score]) -> None:
+def test_rows_have_their_numbers_of_images_and_patients(rows: list[Score]) -> None:
     patients = 5 * 5  # five planes, ten images of each, two a patient
     assert {row.protocol for row in rows} == {"generation"}
     assert one(rows, "base").n_images == 100

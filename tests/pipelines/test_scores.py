@@ -14,7 +14,7 @@ from fulora.data.comparisons import ComparisonsConfig
 from fulora.data.label_set import LabelSet, LabelSetError, label_set
 from fulora.data.results import FACTS, Prediction, PredictionFacts, Predictions, Scores, write_table
 from fulora.data.score import Score, ScoreConfig
-from fulora.metrics.groups import ALL_IMAGES, ImageGroup
+from fulora.metrics.image_groups import ALL_IMAGES, ImageGroup
 from pipelines.stages.score import score
 
 CONFIG = ScoreConfig(draws=100, permutations=999)

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from fulora.data.image_set import ImageSet
 from fulora.data.results import Scores
 from fulora.engine import InProcess
-from fulora.segmentation.material import PSEUDO, pseudo_labelled
+from fulora.segmentation.pseudo_labels_file import PSEUDO, pseudo_labelled
 from fulora.stage import Artifact, read_record
 from fulora.workspace import Workspace
 from pipelines.checks.studies import check_study
@@ -170,7 +170,7 @@ def test_an_arm_of_added_images_says_only_what_differs() -> None:
     assert (arm.additions, arm.control) == (found.additions.changed(images=2), None)
 
 
-def test_epochs_that_the_warm_up_uses_up_are_told_before_anything_runs(tmp_path: Path) -> None:
+def test_epochs_shorter_than_the_warm_up_are_reported_before_anything_runs(tmp_path: Path) -> None:
     warm = {"real": {}, "warm": {"epochs": 1, "warmup_steps": 50}}
     found = check_study(config(arms=warm, sizes=[4, "all"]), tmp_path)
     assert len(found.problems) == 2

@@ -1,7 +1,7 @@
-"""Whole studies on classes of anybody's: six of a published list, brain planes, two, and thirty made-up ones.
+"""Whole studies on classes of users: six of a published list, brain planes, two, and thirty made-up ones.
 
 Each asks a CLIP by the user's own prompts, transfers classifiers, asks judges, and ends in a report. The pictures are
-drawn here (a grating whose direction and width tell the class), so that any number of classes can be told apart.
+drawn here (a grating whose direction and width tell the class), so that any number of classes can be distinguished.
 """
 
 import csv

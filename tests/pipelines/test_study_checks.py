@@ -157,7 +157,7 @@ PHANTOMS = (
 )
 
 
-def test_an_accepted_class_stands_in_red_in_the_report(tmp_path: Path) -> None:
+def test_an_accepted_missing_class_is_in_red_in_the_report(tmp_path: Path) -> None:
     """The images are the study's own; the report has only the section on classification, with one score."""
     config = config_of("smoke", f"planes.sources={PHANTOMS}", "accept_missing_classes=[thorax]")
     work = Workspace(tmp_path, InProcess(), until="train_lora")
@@ -254,7 +254,7 @@ def test_a_pattern_that_finds_some_patients_says_how_many(tmp_path: Path) -> Non
     assert all("stage" in json.loads(line) for line in as_json.stdout.splitlines())
 
 
-def test_classes_that_a_study_does_not_know_are_told(tmp_path: Path) -> None:
+def test_classes_unknown_to_a_study_are_reported(tmp_path: Path) -> None:
     class_folders(tmp_path / "data", "train", ALL | {"Intrapartum": 8})
     class_folders(tmp_path / "data", "test", ALL | {"heart": 2, "Fetal_head": 2})
     message = refused(tmp_path)
@@ -285,7 +285,7 @@ def test_every_real_set_that_an_arm_is_trained_on_reaches_the_report(tmp_path: P
     assert set(part.training) == {"planes", "other_images.more"}
 
 
-def test_patients_that_cannot_be_divided_are_told(tmp_path: Path) -> None:
+def test_too_few_patients_for_the_splits_are_reported(tmp_path: Path) -> None:
     class_folders(tmp_path / "data", "train", {"brain": 2})
     class_folders(tmp_path / "data", "test", ALL)
     assert "planes.sources.0: role=train+validation by stratified" in refused(tmp_path)
@@ -312,7 +312,7 @@ def test_patients_that_cannot_be_divided_are_told(tmp_path: Path) -> None:
         (["generate.image_size_px=64"], "", ""),
     ],
 )
-def test_sizes_that_the_backbone_was_not_made_for_are_told(overrides: list[str], place: str, said: str) -> None:
+def test_sizes_that_the_backbone_was_not_made_for_are_noted(overrides: list[str], place: str, said: str) -> None:
     base = ["mix.ratio=1", "segmentation=null"]
     found = check_study(config_of("demo", *base, *overrides), Path("nowhere"))
     notes = {message: places for message, places in found.notes.items() if "made for" in message}
@@ -351,7 +351,7 @@ def stable_diffusion(folder: Path, side: int = 512) -> Path:
     return folder
 
 
-def test_buckets_larger_than_the_backbone_was_made_for_are_told(tmp_path: Path) -> None:
+def test_buckets_larger_than_the_backbone_was_made_for_are_noted(tmp_path: Path) -> None:
     sd = stable_diffusion(tmp_path / "sd")
     assert read_native_size(sd) == NativeSize(512, 8, 64)
     (tmp_path / "clip").mkdir()
@@ -378,7 +378,7 @@ def test_buckets_larger_than_the_backbone_was_made_for_are_told(tmp_path: Path) 
         ("model_index.json", "model_index.json not found; expected a folder in diffusers' layout"),
     ],
 )
-def test_a_backbone_with_a_part_missing_is_told(broken: str, said: str, tmp_path: Path) -> None:
+def test_a_backbone_with_a_missing_part_is_reported(broken: str, said: str, tmp_path: Path) -> None:
     sd = stable_diffusion(tmp_path / "sd")
     (sd / broken).unlink()
     (message,) = backbone_problems(f"{{kind: folder, diffusion: {sd}, clip: {sd}}}")
@@ -398,7 +398,7 @@ def test_weights_in_a_pickle_are_a_problem(tmp_path: Path) -> None:
     assert "sd.ckpt: is a .ckpt; give a folder in diffusers' layout" in message
 
 
-def test_published_weights_that_are_not_on_this_machine_are_told(
+def test_published_weights_that_are_not_on_this_machine_are_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = []
@@ -456,7 +456,7 @@ def test_fewer_synthetic_images_than_arms_add_are_a_problem(overrides: list[str]
     assert not mixing(f"generate.per_class={least}", *overrides).problems
 
 
-def test_few_images_left_for_filters_are_told() -> None:
+def test_too_few_images_after_filters_are_noted() -> None:
     spare = mixing("generate.per_class=60", "mix.ratio=3")
     assert not spare.problems
     (note,) = spare.notes
@@ -465,7 +465,7 @@ def test_few_images_left_for_filters_are_told() -> None:
     assert not mixing("generate.per_class=75", "mix.ratio=3").notes
 
 
-def test_images_that_are_repeated_are_told_and_no_problem() -> None:
+def test_repeated_images_are_noted_and_no_problem() -> None:
     found = mixing("generate.per_class=10", "mix={ratio: 2, too_few: repeat}")
     assert not found.problems
     (note,) = found.notes

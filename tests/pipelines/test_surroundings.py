@@ -57,7 +57,7 @@ def test_an_error_on_a_closed_standard_error_is_not_printed_as_the_result() -> N
     assert (done.returncode, done.stdout) == (2, "")
 
 
-def test_a_reader_who_stops_listening_gets_no_traceback() -> None:
+def test_a_closed_pipe_gives_no_traceback() -> None:
     done = shell("fulora configs paper/fu_lora | true; exit ${PIPESTATUS[0]}")
     assert done.returncode in (0, 1)  # 0 where all was written before the reader left
     assert done.stderr == ""

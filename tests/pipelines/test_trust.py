@@ -10,7 +10,7 @@ from PIL import Image as Pil
 
 from fulora.assessment.config import AssessConfig
 from fulora.assessment.encoders import load_encoder
-from fulora.assessment.trust import UntrustedEncoderError, check_trusted
+from fulora.assessment.trusted_encoders import UntrustedEncoderError, check_trusted
 from fulora.digests import file_digest
 
 

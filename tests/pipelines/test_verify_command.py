@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from command_inside import QUICK, called
 from command_line import fulora
+from image_rows import image_row
 from PIL import Image as Pil
 
-from fulora.data.image import Image
 from fulora.data.image_set import ImageSet, Picture
 from fulora.data.label_set import label_set
 from fulora.data.provenance import Provenance, ProvenanceEntry
@@ -32,19 +32,7 @@ def invent_images(out: Path) -> ImageSet:
     random = np.random.default_rng(0)
     pictures = [
         Picture(
-            Image(
-                file_name="",
-                image_id=f"{split}-{plane}",
-                plane=plane,
-                split=split,
-                origin="real",
-                source="s",
-                site="A",
-                patient=split,
-                width=32,
-                height=32,
-                sha256="",
-            ),
+            image_row(f"{split}-{plane}", plane=plane, split=split, patient=split),
             random.integers(0, 256, (32, 32), np.uint8),
             np.eye(32, dtype=np.uint8),
         )
@@ -166,7 +154,7 @@ def test_what_a_stopped_run_has_begun_is_named_and_no_error(work: Path) -> None:
     assert "unfinished" in next(line for line in done.stdout.splitlines() if "0123456789abcdef" in line)
 
 
-def test_what_is_no_artifact_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_is_no_artifact_is_named(tmp_path: Path) -> None:
     done = fulora("verify", tmp_path)
     assert done.returncode == 2
     assert "holds no artifacts" in done.stderr
@@ -221,7 +209,7 @@ def test_a_generated_set_is_held_against_its_list(tmp_path: Path) -> None:
     assert fulora("verify", tmp_path / "set", "--quiet").returncode == 1
 
 
-def test_a_lora_of_whose_patients_nothing_is_known_any_more_is_not_used(work: Path, tmp_path: Path) -> None:
+def test_a_lora_without_its_provenance_is_not_used(work: Path, tmp_path: Path) -> None:
     out = tmp_path / "lora"
     settings = ("steps=1", "rank=2", "batch_size=1", "compile=never", "device=cpu", "--quiet")
     done = fulora("lora", "train", images_in(work), "--out", out, *settings)

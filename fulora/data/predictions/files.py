@@ -27,8 +27,8 @@ from fulora.data.predictions.consistency import check_spellings, note_improbable
 from fulora.data.predictions.rows import PREFIX, TEXTS, PredictionFileError, PredictionRows, read_rows
 from fulora.data.splits import Member, clusters
 from fulora.data.tables.cells import NUMBER, is_missing, spellings
-from fulora.metrics.answers import Answers
 from fulora.metrics.classification import SUM_TOLERANCE
+from fulora.metrics.model_predictions import ModelPredictions
 
 NEEDED = ("image_id", "patient", "site", "true")
 ADVICE = {
@@ -56,7 +56,7 @@ class PredictionFile:
 
     path: Path
     image_ids: tuple[str, ...]
-    answers: Answers
+    answers: ModelPredictions
     patients: Shaped[np.ndarray, " n"]
     machines: Shaped[np.ndarray, " n"] | None
     shared: Bool[np.ndarray, " n"] | None
@@ -100,7 +100,7 @@ def read_predictions(path: Path, requested: RequestedClasses = ()) -> Prediction
     return PredictionFile(
         path,
         tuple(row["image_id"] for row in rows),
-        Answers(
+        ModelPredictions(
             names,
             true,
             decided[None],

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from fulora.data.state_dicts import wrong_format
 from fulora.diffusion.lora.adapters import LoraError
+from fulora.diffusion.lora.layer_names import parse_key
 from fulora.diffusion.lora.metadata import fulora_entry
-from fulora.diffusion.lora.names import parse_key
 from fulora.diffusion.lora.peft_folder import CONFIG, PREFIX, from_peft, is_peft, lora_path
 from fulora.diffusion.lora.weights import AlphaSource, Lora, LoraModule
 from fulora.diffusion.models.config_values import check_switches

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from fulora.diffusion.lora.adapters import LoraError
 from fulora.diffusion.lora.formats import Format, Precision
+from fulora.diffusion.lora.layer_names import kohya_name
 from fulora.diffusion.lora.metadata import KEY, architecture_in, fulora_entry
-from fulora.diffusion.lora.names import kohya_name
 from fulora.diffusion.lora.read import ADAPTER
 from fulora.diffusion.lora.weights import Lora, LoraModule
 from fulora.files import atomic_file, raise_on_disk_full

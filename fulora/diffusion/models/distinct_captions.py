@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 
 import torch
 
-from fulora.data.labels import Plane
+from fulora.data.column_types import Plane
 from fulora.diffusion.models.architectures import Pipeline
 from fulora.diffusion.models.conditioning import token_ids
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 from pydantic import Field
 
+from fulora.data.column_types import Plane
 from fulora.data.label_set import LabelSet
-from fulora.data.labels import Plane
 from fulora.diffusion.config import GenerateConfig
 
 

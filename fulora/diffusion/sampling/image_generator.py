@@ -14,9 +14,9 @@ from PIL import Image as Pil
 from PIL import ImageOps
 from torch import Tensor
 
+from fulora.data.column_types import Plane
 from fulora.data.image import Image
 from fulora.data.image_set import ImageSet
-from fulora.data.labels import Plane
 from fulora.diffusion.config import GenerateConfig, Sampler
 from fulora.diffusion.models.architectures import Pipeline
 from fulora.diffusion.models.compiling import UNet

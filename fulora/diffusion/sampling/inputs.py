@@ -9,9 +9,9 @@ import numpy as np
 from jaxtyping import UInt8
 
 from fulora.config import digest
+from fulora.data.column_types import Plane
 from fulora.data.image import Image
 from fulora.data.image_set import ImageSet
-from fulora.data.labels import Plane
 from fulora.data.pictures.pixels import pixel_digest
 from fulora.data.provenance import Provenance, provenance_of
 from fulora.diffusion.config import Architecture

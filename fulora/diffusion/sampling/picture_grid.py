@@ -9,9 +9,9 @@ from jaxtyping import UInt8
 from PIL import Image as Pil
 from PIL import ImageDraw
 
+from fulora.data.column_types import Plane
 from fulora.data.image import Image
 from fulora.data.image_set import ImageSet
-from fulora.data.labels import Plane
 from fulora.data.pictures.embedded_metadata import png_info
 from fulora.data.pictures.pixels import pixel_digest
 

@@ -7,8 +7,8 @@ from typing import Literal
 from pydantic import Field
 
 from fulora.config import Config
+from fulora.data.column_types import Plane
 from fulora.data.image import Image
-from fulora.data.labels import Plane
 from fulora.data.pictures.decoding import open_picture
 from fulora.diffusion.config import Sampler
 from fulora.diffusion.sampling.compute import Compute

@@ -13,7 +13,7 @@ from diffusers import AutoencoderKL
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
-from fulora.data.labels import Plane
+from fulora.data.column_types import Plane
 from fulora.diffusion.config import GenerateConfig
 from fulora.diffusion.models.compiling import UNet
 from fulora.diffusion.models.conditioning import Conditioning, unet_arguments

@@ -15,7 +15,7 @@ from fulora.data.provenance import FILE as PROVENANCE
 from fulora.data.provenance import Provenance, ProvenanceEntry, derive_provenance
 from fulora.diffusion.sampling.inputs import start_rows
 from fulora.diffusion.sampling.picture_grid import write_overview
-from fulora.diffusion.sets.begin import generator_of
+from fulora.diffusion.sets.begin_set import generator_of
 from fulora.diffusion.sets.blank_images import GATE, Fault, RejectionCounts
 from fulora.diffusion.sets.job import KEPT, OVERVIEW, GenerationJob, is_complete, read_plan
 from fulora.diffusion.sets.shard_writer import REJECTED, make_shard

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from fulora.config import Config
-from fulora.data.labels import Plane
+from fulora.data.column_types import Plane
 from fulora.data.pictures.pixels import BLANK_SPREAD
 from fulora.json_files import read_json
 

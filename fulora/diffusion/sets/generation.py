@@ -5,7 +5,7 @@ from functools import partial
 
 from fulora import progress
 from fulora.diffusion.sets.assembly import assemble_set
-from fulora.diffusion.sets.begin import begin_set, generator_of
+from fulora.diffusion.sets.begin_set import begin_set, generator_of
 from fulora.diffusion.sets.blank_images import GATE
 from fulora.diffusion.sets.job import KEPT, GenerationJob, check_folder, is_complete
 from fulora.diffusion.sets.shard_writer import make_shard

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from fulora.config import Config, digest, identity
+from fulora.data.column_types import Plane
 from fulora.data.label_set import FILE as LABELS
 from fulora.data.label_set import LabelSet
-from fulora.data.labels import Plane
 from fulora.data.provenance import FILE as PROVENANCE
 from fulora.diffusion.sampling.compute import Compute
 from fulora.diffusion.sampling.config import SamplingConfig

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fulora.config import Config
+from fulora.data.column_types import Plane
 from fulora.data.image import Image
-from fulora.data.labels import Plane
 from fulora.diffusion.sampling.config import SamplingConfig
 from fulora.diffusion.sets.blank_images import Fault
 from fulora.files import locked, move_into_place, scratch_folder, sync

@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import UInt8
 
+from fulora.data.column_types import Plane
 from fulora.data.image import Image
 from fulora.data.image_set import ImageSet
 from fulora.data.label_set import LabelSet
-from fulora.data.labels import Plane
 from fulora.data.pictures.image_and_mask import join_pair
 from fulora.data.pictures.pixels import pixel_digest
 from fulora.diffusion.lora.adapters import LoraError

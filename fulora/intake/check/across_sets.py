@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 from fulora.data.patient_numbers import PatientName, describe_pairs, same_numbers
 from fulora.data.pictures.near_duplicates import near_pairs
-from fulora.intake.check.duplicates import describe_image
+from fulora.intake.check.duplicate_findings import describe_image
 from fulora.intake.check.findings import Check, Finding, leak, misleading, nonempty, note
 from fulora.intake.check.image_facts import ImageFacts
-from fulora.intake.check.patient_numbers import ADVICE, KIND, file_by_patient, splits_by_patient
+from fulora.intake.check.patient_number_findings import ADVICE, KIND, file_by_patient, splits_by_patient
 
 
 class CheckedSet(NamedTuple):

@@ -13,7 +13,7 @@ from fulora.intake.check.findings import Check, Finding, misleading
 from fulora.intake.check.image_facts import read_image_facts
 from fulora.intake.check.image_findings import check_images
 from fulora.intake.check.list_findings import check_lists, find_lists, listed_without_images
-from fulora.intake.check.patient_numbers import check_numbers
+from fulora.intake.check.patient_number_findings import check_numbers
 from fulora.intake.config import KINDS, CurateConfig, SourceKind
 from fulora.intake.image_set_labels import derive_label_set, inputs_under
 from fulora.intake.key_file import ADVICE

@@ -8,7 +8,7 @@ import numpy as np
 
 from fulora.biometry.quality import field_of_view_mm
 from fulora.intake import raw_image
-from fulora.intake.check.duplicates import find_duplicates
+from fulora.intake.check.duplicate_findings import find_duplicates
 from fulora.intake.check.findings import Check, Finding, leak, misleading, nonempty, note
 from fulora.intake.check.image_facts import ImageFacts
 

@@ -3,10 +3,11 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from fulora.data.labels import SPLITS, Split
+from fulora.data.column_types import SPLITS, Split
 from fulora.data.splits import SplitError
 from fulora.intake.config import CurateConfig
-from fulora.intake.curate.duplicate_links import DuplicatePair, first_lines
+from fulora.intake.curate.duplicate_pairs import DuplicatePair
+from fulora.intake.curate.message_lines import shorten_lines
 from fulora.intake.raw_image import RawImage
 from fulora.intake.read_sources import Rows
 
@@ -90,4 +91,4 @@ def _refusal(config: CurateConfig, wrong: Sequence[DuplicatePair], where: Mappin
             "near_duplicates: ignore; or divide one source of both by its role"
         )
     title = f"{len(wrong)} pairs of images of two patients {what} are in two splits:"
-    return "\n".join([title, *first_lines([describe_pair(link, where) for link in wrong]), f"{advice}."])
+    return "\n".join([title, *shorten_lines([describe_pair(link, where) for link in wrong]), f"{advice}."])

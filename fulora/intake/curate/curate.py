@@ -9,14 +9,14 @@ from jaxtyping import UInt8
 from pydantic import ValidationError
 
 from fulora.biometry.quality import field_of_view_mm
+from fulora.data.column_types import Split
 from fulora.data.image import Image
 from fulora.data.image_set import Picture
-from fulora.data.labels import Split
 from fulora.data.pictures.resize import scale_to_square, to_square
 from fulora.data.split_file import SplitFile
 from fulora.engine import threaded
 from fulora.intake.config import AnySource, CurateConfig
-from fulora.intake.curate.duplicate_links import DuplicatePair, PictureLikeness, find_duplicate_pairs
+from fulora.intake.curate.duplicate_pairs import DuplicatePair, PictureLikeness, find_duplicate_pairs
 from fulora.intake.curate.patient_checks import check_patients, load_saved_splits, patient_image_splits, patient_images
 from fulora.intake.curate.split_assignment import NearDuplicates, assign_splits
 from fulora.intake.deidentify import burned_in_text

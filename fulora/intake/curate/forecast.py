@@ -8,7 +8,7 @@ from typing import NamedTuple
 from PIL import Image as Pil
 from PIL import UnidentifiedImageError
 
-from fulora.data.labels import Split
+from fulora.data.column_types import Split
 from fulora.engine import threaded
 from fulora.intake.config import AnySource, CurateConfig
 from fulora.intake.curate.curate import compare_patient_images

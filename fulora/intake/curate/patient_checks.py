@@ -4,13 +4,13 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from fulora.data.column_types import Split
 from fulora.data.image_set_rules import comparable_id
-from fulora.data.labels import Split
 from fulora.data.patient_numbers import WAYS_OUT, PatientName, SameNumberError, describe_pairs, same_numbers
 from fulora.data.split_file import SplitFile
 from fulora.data.splits import SplitError
 from fulora.intake.config import AnySource, CurateConfig
-from fulora.intake.curate.duplicate_links import first_lines
+from fulora.intake.curate.message_lines import shorten_lines
 from fulora.intake.raw_image import RawImage, SourceError, refuse
 from fulora.intake.read_sources import Rows, read_source
 from fulora.intake.source_config import SourceInputs
@@ -114,7 +114,7 @@ def _refuse_duplicate_ids(config: CurateConfig, rows: Rows) -> None:
     if duplicates:
         title = f"{len(duplicates)} ids are used for two images:"
         advice = "Give each folder a `source` name of its own, or other file names."
-        raise SourceError("\n".join([title, *first_lines(duplicates), advice]))
+        raise SourceError("\n".join([title, *shorten_lines(duplicates), advice]))
 
 
 def _refuse_two_splits(by_source: Mapping[str, Mapping[int, set[Split]]]) -> None:
@@ -130,7 +130,7 @@ def _refuse_two_splits(by_source: Mapping[str, Mapping[int, set[Split]]]) -> Non
             "Remove their images from one of the sources, or divide one source by its role. If they are different "
             "patients, give the sources another `site`, and set `same_numbers: different_patients`."
         )
-        raise SplitError("\n".join([title, *first_lines(wrong), advice]))
+        raise SplitError("\n".join([title, *shorten_lines(wrong), advice]))
 
 
 def _describe_source(number: int, source: AnySource) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from fulora.data import splits as rules
-from fulora.data.labels import Split
+from fulora.data.column_types import Split
 from fulora.data.split_file import SplitFile
 from fulora.data.splits import Member, SplitError
 from fulora.intake.source_config import SourceConfig, SplitRule

@@ -6,12 +6,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from fulora.data.labels import Split
+from fulora.data.column_types import Split
 from fulora.data.split_file import SplitFile
 from fulora.data.splits import Member, SplitError, clusters
 from fulora.intake.config import AnySource, CurateConfig
 from fulora.intake.curate.cross_split_duplicates import describe_pair, images_to_leave_out
-from fulora.intake.curate.duplicate_links import DuplicatePair, first_lines, group_duplicates
+from fulora.intake.curate.duplicate_pairs import DuplicatePair, group_duplicates
+from fulora.intake.curate.message_lines import shorten_lines
 from fulora.intake.curate.patient_splits import split_patients, split_rule
 from fulora.intake.raw_image import RawImage
 from fulora.intake.read_sources import Rows
@@ -129,8 +130,8 @@ def _split_by_image(rows: Rows, splits: Sequence[SplitFile]) -> dict[str, Split]
     both = [f"{key} ({' and '.join(sorted(those))})" for key, those in patients.items() if len(those) > 1]
     if both:
         raise SplitError(
-            f"{len(both)} patients are in two splits by two sources, such as {', '.join(first_lines(both))}; a patient "
-            "belongs to one: make one source of the folders, or remove the images from one of them"
+            f"{len(both)} patients are in two splits by two sources, such as {', '.join(shorten_lines(both))}; a "
+            "patient belongs to one: make one source of the folders, or remove the images from one of them"
         )
     return split_of
 

@@ -1,9 +1,10 @@
 """The class of each value of a set of masks: class numbers, shades in order, or the user's mapping."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 
-from fulora.intake.masks.noise import APART, ValuesError, first_values
+from fulora.intake.masks.noise import APART, SAVE_ADVICE, ValuesError, first_values
 from fulora.intake.masks.stored_values import MAX_CLASS
 
 
@@ -76,3 +77,31 @@ def _levels(shades: Sequence[int], values: Mapping[Path, frozenset[int]]) -> lis
     if len(groups) > MAX_CLASS:
         raise ValuesError(f"the masks hold {len(groups)} shades; classes are 1 to {MAX_CLASS}")
     return groups
+
+
+def check_scales(folders: Mapping[str, Mapping[int, int]]) -> None:
+    """Refuse folders with different sets of shades; a folder may lack some of another's.
+
+    Args:
+        folders: by name, the shades of each folder with their classes in the mapping of all.
+
+    Raises:
+        ValuesError: if no folder holds all shades of the others.
+    """
+    everything = set[int]().union(*[shades.values() for shades in folders.values()])
+    if any(everything == set(shades.values()) for shades in folders.values()):
+        return
+    for (one, ours), (other, theirs) in combinations(folders.items(), 2):
+        if set(ours.values()) <= set(theirs.values()) or set(theirs.values()) <= set(ours.values()):
+            continue
+        raise ValuesError(
+            f"{one} holds the shades {first_values(sorted(ours))}, and {other} {first_values(sorted(theirs))}: two "
+            "scales, so how their shades correspond is unknown",
+            SAVE_ADVICE,
+            f"give the class of each value, such as --values {_in_order(ours, theirs)}",
+        )
+
+
+def _in_order(*scales: Iterable[int]) -> str:
+    pairs = {value: number for scale in scales for number, value in enumerate(sorted(scale), 1)}
+    return ",".join(f"{value}={number}" for value, number in sorted(pairs.items()))

@@ -15,9 +15,9 @@ import numpy as np
 from jaxtyping import Shaped, UInt8
 
 from fulora.engine import threaded
-from fulora.intake.masks.class_inference import apply_given_classes, infer_classes
-from fulora.intake.masks.consistency import check_palettes, check_scales, describe_palette
+from fulora.intake.masks.class_inference import apply_given_classes, check_scales, infer_classes
 from fulora.intake.masks.noise import ValuesError, distinct_values, first_values, threshold_noise
+from fulora.intake.masks.palettes import check_palettes, describe_palette
 from fulora.intake.masks.stored_values import MAX_CLASS, Colour, StoredMask, gray_level, read_stored
 from fulora.intake.raw_image import SourceError
 from fulora.progress import note, track

@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fulora.intake.phantoms import anatomy, views
+from fulora.intake.phantoms import anatomy, cervix_and_brain_planes
 from fulora.intake.phantoms.canvas import Array, Oval, Scene
 from fulora.intake.phantoms.sites import SITES, Site
 
@@ -28,8 +28,8 @@ INTRAPARTUM = "intrapartum"
 HEADS: Mapping[str, Callable[[Scene], Oval]] = {
     "brain": anatomy.brain,
     "trans-thalamic": anatomy.brain,
-    "trans-cerebellum": views.trans_cerebellum,
-    "trans-ventricular": views.trans_ventricular,
+    "trans-cerebellum": cervix_and_brain_planes.trans_cerebellum,
+    "trans-ventricular": cervix_and_brain_planes.trans_ventricular,
 }
 """Painters of planes whose head circumference is known."""
 
@@ -38,7 +38,7 @@ PAINTERS: Mapping[str, Callable[[Scene], object]] = {
     "femur": anatomy.femur,
     "thorax": anatomy.thorax,
     "other": anatomy.other,
-    "cervix": views.cervix,
+    "cervix": cervix_and_brain_planes.cervix,
 }
 DRAWN = (*PLANES, INTRAPARTUM, "cervix", *tuple(HEADS)[1:])
 WITHOUT_MASK = ("other",)

@@ -11,13 +11,13 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from fulora.data.labels import Plane, Split
+from fulora.data.column_types import Plane, Split
 from fulora.intake.formats.decode import load_gray
 from fulora.intake.picture_files import list_folder, listed_file
+from fulora.intake.published_lists import convert_rows, read_rows
 from fulora.intake.raw_image import OnSkip, RawImage, SourceError, refuse
 from fulora.intake.source_config import FolderSourceConfig, SourceInputs
 from fulora.intake.sources.fetal_planes import report_unlisted
-from fulora.intake.tables import convert_rows, read_rows
 
 PLANE_OF: dict[str, Plane] = {
     "Fetal abdomen": "abdomen",

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from fulora.data.labels import Plane
+from fulora.data.column_types import Plane
 from fulora.intake.formats.gray_picture import read_real_picture
 from fulora.intake.masks.file_names import case_name, file_stem, is_named_as_mask
 from fulora.intake.masks.validation import read_valid_mask

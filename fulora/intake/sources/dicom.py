@@ -18,8 +18,8 @@ import numpy as np
 from pydicom import Dataset
 
 from fulora.config import Runtime
+from fulora.data.column_types import Plane
 from fulora.data.label_class import comparable_word
-from fulora.data.labels import Plane
 from fulora.data.patient_numbers import plain_number
 from fulora.intake.dicom.frames import DicomFrames, locate_frames
 from fulora.intake.dicom.header import BROKEN

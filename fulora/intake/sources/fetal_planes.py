@@ -17,13 +17,13 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from fulora.data.column_types import Plane, Split
 from fulora.data.label_set import LabelSet, label_set
-from fulora.data.labels import Plane, Split
 from fulora.intake.formats.decode import load_gray
 from fulora.intake.picture_files import find_pictures, listed_file
+from fulora.intake.published_lists import convert_rows, read_rows
 from fulora.intake.raw_image import NOT_LISTED, OnSkip, PassedOver, RawImage, SourceError, refuse
 from fulora.intake.source_config import FolderSourceConfig, SourceInputs
-from fulora.intake.tables import convert_rows, read_rows
 
 Half = Literal["train", "test"]
 HALF_OF: dict[str, Half] = {"1": "train", "0": "test"}

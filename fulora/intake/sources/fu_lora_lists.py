@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from fulora.data.column_types import Plane
 from fulora.data.label_set import label_set
-from fulora.data.labels import Plane
+from fulora.intake.published_lists import convert_rows, read_rows
 from fulora.intake.raw_image import OnSkip, refuse
 from fulora.intake.sources.fetal_planes import Half, half_of, patient_of, plane_of
-from fulora.intake.tables import convert_rows, read_rows
 
 Kind = Literal["real", "balanced", "other", "synthetic", "lora"]
 LISTS: dict[Kind, str] = {

@@ -12,14 +12,14 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from fulora.data.labels import Split
+from fulora.data.column_types import Split
 from fulora.intake.formats.decode import read_gray
 from fulora.intake.masks.validation import head_mask, validate_mask
 from fulora.intake.masks.value_mapping import MaskValues, source_mask_values
 from fulora.intake.picture_files import find_pictures, listed_file
+from fulora.intake.published_lists import convert_rows, number_in, read_rows
 from fulora.intake.raw_image import NOT_LISTED, OnSkip, PixelsAndMask, RawImage, SourceError, refuse
 from fulora.intake.source_config import FolderSourceConfig, SourceInputs
-from fulora.intake.tables import convert_rows, number_in, read_rows
 
 Part = Literal["training_set", "test_set"]
 LIST = "training_set_pixel_size_and_HC.csv"

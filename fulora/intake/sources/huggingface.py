@@ -13,16 +13,16 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from fulora.config import Config
-from fulora.data.labels import Plane, Split
+from fulora.data.column_types import Plane, Split
 from fulora.data.tables.cells import text_of
 from fulora.intake.formats.gray_picture import read_real_picture
 from fulora.intake.huggingface_tables import TableFiles, column_reader, label_reader, open_splits
 from fulora.intake.masks.validation import read_valid_mask
 from fulora.intake.masks.value_mapping import MaskValues, source_mask_values
+from fulora.intake.published_lists import number_in
 from fulora.intake.raw_image import OnSkip, PixelsAndMask, RawImage, SourceError, convert_each, refuse
 from fulora.intake.source_config import FolderSourceConfig, SourceInputs, SplitRule
 from fulora.intake.sources.imagefolder import RANGES, SPLIT_OF
-from fulora.intake.tables import number_in
 
 REVISION = re.compile(r"[0-9a-f]{40}")
 REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")

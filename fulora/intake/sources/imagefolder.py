@@ -21,10 +21,10 @@ from typing import Literal
 from pydantic import ValidationError
 
 from fulora import progress
+from fulora.data.column_types import Plane, Split
 from fulora.data.image import Image
 from fulora.data.label_set import FILE as LABEL_SET
 from fulora.data.label_set import LabelSet, read_label_set
-from fulora.data.labels import Plane, Split
 from fulora.data.pictures.pixels import pixel_digest
 from fulora.data.tables.cells import clean_rows, text_of
 from fulora.data.tables.column_names import HeaderError, rename_columns
@@ -33,10 +33,10 @@ from fulora.intake.formats.gray_picture import read_real_picture
 from fulora.intake.masks.validation import read_valid_mask
 from fulora.intake.masks.value_mapping import MaskValues, source_mask_values
 from fulora.intake.picture_files import find_pictures, listed_file
+from fulora.intake.published_lists import number_in, read_rows, read_text
 from fulora.intake.raw_image import MARKED_SYNTHETIC, NOT_LISTED, OnSkip, PixelsAndMask, RawImage, SourceError, refuse
 from fulora.intake.source_config import FolderSourceConfig, SourceInputs, SplitRule
 from fulora.intake.sources.class_folders import load_pair
-from fulora.intake.tables import number_in, read_rows, read_text
 
 METADATA = ("metadata.jsonl", "metadata.csv")
 AUDIT = "audit"

@@ -13,14 +13,14 @@ from typing import Literal
 
 from pydantic import Field
 
-from fulora.data.labels import Plane
+from fulora.data.column_types import Plane
 from fulora.intake.formats.gray_picture import read_real_picture
 from fulora.intake.masks.file_names import separate_masks
 from fulora.intake.patient_pattern import folder_class, patient_finder
 from fulora.intake.picture_files import find_pictures, list_files
+from fulora.intake.published_lists import read_text
 from fulora.intake.raw_image import OnSkip, PixelsAndMask, RawImage, SourceError, convert_each, refuse
 from fulora.intake.source_config import OwnImagesConfig, SourceInputs
-from fulora.intake.tables import read_text
 
 CAPTION_FOR_ALL = "duplicate_text_for_each_image.txt"
 ENDINGS = (".txt", ".caption")

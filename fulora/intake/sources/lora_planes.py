@@ -10,8 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from fulora.data.column_types import Plane
 from fulora.data.label_set import label_set
-from fulora.data.labels import Plane
 from fulora.intake.picture_files import find_pictures
 from fulora.intake.raw_image import OnSkip, RawImage, SourceError, convert_each, refuse
 from fulora.intake.source_config import FolderSourceConfig, SourceInputs

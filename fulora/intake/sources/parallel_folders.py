@@ -13,7 +13,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from fulora.data.labels import Plane
+from fulora.data.column_types import Plane
 from fulora.intake.formats.gray_picture import read_real_picture
 from fulora.intake.masks.file_names import case_name
 from fulora.intake.masks.files import find_masks, read_mask_labels

@@ -8,8 +8,8 @@ from typing import Literal
 import numpy as np
 from pydantic import Field, PositiveInt, field_validator
 
+from fulora.data.column_types import Plane
 from fulora.data.label_set import LabelSet, LabelSetError, label_set
-from fulora.data.labels import Plane
 from fulora.data.splits import Member
 from fulora.intake.phantoms.scan import DRAWN, PLANES, WITHOUT_MASK, draw
 from fulora.intake.phantoms.sites import SITES

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from fulora.assessment.pictures import Pictures
-from fulora.assessment.sets import AssessedSets
+from fulora.assessment.assessed_sets import AssessedSets
+from fulora.assessment.loaded_pictures import Pictures
 from fulora.data.label_set import label_set
 from fulora.intake.phantoms.scan import draw
 

@@ -12,13 +12,13 @@ from people import PEOPLE, pictures, sets_of
 from safetensors.torch import save_file
 
 from fulora.assessment.assess import assess
+from fulora.assessment.assessed_sets import AssessedSets, EncodedSets, find_nearest
 from fulora.assessment.config import AssessConfig
 from fulora.assessment.encoder_checks import EncoderError
+from fulora.assessment.encoder_figures import compute_figures
 from fulora.assessment.encoders import load_encoder
-from fulora.assessment.figures import compute_figures
-from fulora.assessment.pictures import PicturesError
-from fulora.assessment.sets import AssessedSets, EncodedSets, find_nearest
-from fulora.assessment.trust import UntrustedEncoderError
+from fulora.assessment.loaded_pictures import PicturesError
+from fulora.assessment.trusted_encoders import UntrustedEncoderError
 from fulora.assessment.verdicts import describe_memorisation
 from fulora.data.pictures.resize import to_square
 from fulora.digests import file_digest
@@ -106,7 +106,7 @@ def test_sets_that_cannot_be_compared_are_refused() -> None:
         AssessedSets(pictures(5000, 20), held_out=pictures(0, PEOPLE), train=pictures(0, PEOPLE))
 
 
-def test_of_too_few_images_nothing_is_said_and_nothing_is_rejected() -> None:
+def test_too_few_images_give_no_verdict_and_no_rejections() -> None:
     sets = AssessedSets(pictures(5000, 20), held_out=pictures(1000, 5), train=pictures(0, PEOPLE))
     found, rows = assess(sets, AssessConfig(), prompts={})
     assert found.verdicts[0].summary == "no verdict: 5 held-out real images, and at least 8 are needed"

@@ -86,7 +86,7 @@ def test_one_that_was_traced_for_another_size_is_refused(tmp_path: Path) -> None
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
-def test_a_sound_one_is_not_refused(tmp_path: Path) -> None:
+def test_a_valid_encoder_is_not_refused(tmp_path: Path) -> None:
     assert encoded(torch.jit.script(Network("")), tmp_path).shape == (4, 8)
 
 

@@ -10,7 +10,7 @@ CLASSES = ("abdomen", "brain", "femur", "thorax", "other")
 BRAIN, FEMUR = 1, 2
 
 
-def test_agreement_stands_beside_that_of_real_images() -> None:
+def test_agreement_is_reported_beside_that_of_real_images() -> None:
     asked = known_planes(np.array(["brain"] * 4 + ["femur"] * 2 + ["intrapartum"]), CLASSES)
     assert asked.tolist() == [BRAIN] * 4 + [FEMUR] * 2 + [-1]
     seen = np.eye(5)[[1, 1, 1, 0, 1, 2, 3]]

@@ -7,13 +7,13 @@ import pytest
 from people import PEOPLE, pictures, sets_of
 
 from fulora.assessment.assess import AssessmentFindings, assess
+from fulora.assessment.assessed_sets import AssessedSets
 from fulora.assessment.config import AssessConfig
-from fulora.assessment.pictures import Pictures
-from fulora.assessment.sets import AssessedSets
+from fulora.assessment.loaded_pictures import Pictures
 from fulora.data.assessed_images import AssessedImage
 from fulora.data.image_set import pixel_digest
-from fulora.report.drawing import FigureError
-from fulora.report.pairs import plot_pairs
+from fulora.report.figure_canvas import FigureError
+from fulora.report.suspicious_pairs import plot_pairs
 
 NEIGHBOURS = ("memorisation", "pairs", "ratios", "distances", "shares")
 CONFIG = AssessConfig(encoders=("pixels", "hash"), draws=200, pairs=5, false_reject=0.2)
@@ -50,7 +50,7 @@ def reordered(sets: AssessedSets) -> AssessedSets:
     return AssessedSets(sets.synthetic, held_out=shuffled(sets.held_out, 1), train=shuffled(sets.train, 2))
 
 
-def test_the_order_of_the_real_rows_changes_nothing_that_is_said_of_neighbours(
+def test_figures_of_neighbours_do_not_depend_on_the_order_of_the_real_rows(
     sets: AssessedSets, usual: tuple[AssessmentFindings, list[AssessedImage]]
 ) -> None:
     found, rows = assess(reordered(sets), CONFIG, prompts={})

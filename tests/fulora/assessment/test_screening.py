@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from people import FETAL, PEOPLE, of, pictures
 
+from fulora.assessment.assessed_sets import AssessedSets, EncodedSets, find_nearest
 from fulora.assessment.encoders import load_encoder
 from fulora.assessment.label_truth import ClassScores, known_planes
-from fulora.assessment.pictures import Pictures
+from fulora.assessment.loaded_pictures import Pictures
 from fulora.assessment.screening import CalibratedFilter, causes, screen
-from fulora.assessment.sets import AssessedSets, EncodedSets, find_nearest
 
 SOME = 40
 
@@ -91,14 +91,14 @@ def test_planes_by_opinion(real: tuple[Pictures, Pictures]) -> None:
     assert filters["plane"].scores == ("margin of brain by judge",)
 
 
-def test_without_enough_real_images_nothing_is_rejected_and_it_is_said(real: tuple[Pictures, Pictures]) -> None:
+def test_without_enough_real_images_nothing_is_rejected_and_a_note_says_so(real: tuple[Pictures, Pictures]) -> None:
     copies = changed(list(real[0].pixels[:PEOPLE]))
     filters, fails = screened(copies, real, rate=0.005)
     assert filters["memorised"].thresholds == (None,)
     assert not any(fails)
 
 
-def test_a_plane_has_its_own_threshold_where_enough_real_images_show_it(real: tuple[Pictures, Pictures]) -> None:
+def test_a_plane_with_enough_real_images_has_its_own_threshold(real: tuple[Pictures, Pictures]) -> None:
     """30 brains with high margins, 10 femurs of all margins: the brains' threshold is theirs, the femurs' all's."""
     places = np.array([1] * 30 + [2] * 10)
     scores = np.zeros((SOME, 5))

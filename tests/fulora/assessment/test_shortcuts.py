@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from people import pictures, sets_of
 
-from fulora.assessment.pictures import Pictures
+from fulora.assessment.loaded_pictures import Pictures
 from fulora.assessment.shortcuts import TOGETHER, compute_shortcuts
 
 COUNT = 32
@@ -39,7 +39,7 @@ def test_the_cue_that_was_planted_is_found(cue: str) -> None:
     assert found[cue].n == COUNT + 16
 
 
-def test_people_of_one_population_are_not_told_apart() -> None:
+def test_patients_of_one_population_are_not_distinguishable() -> None:
     found = compute_shortcuts(sets_of(changed("nothing")))
     assert {line.plane for line in found} == {"all"}
     assert all(0.1 < line.auc < 0.9 for line in found), found

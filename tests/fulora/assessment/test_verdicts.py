@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from fulora.assessment.figures import EncoderFigures, PlaneFigures, SetFigures
+from fulora.assessment.encoder_figures import EncoderFigures, PlaneFigures, SetFigures
 from fulora.assessment.label_truth import Truth
 from fulora.assessment.screening import CalibratedFilter
 from fulora.assessment.shortcuts import Shortcut
@@ -26,7 +26,7 @@ FINE = VerdictInputs(
 )
 
 
-def test_nothing_is_said_against_what_is_fine() -> None:
+def test_good_images_have_no_objections() -> None:
     found = verdicts(FINE)
     assert [one.plane for one in found] == ["all", "brain", "femur"]
     assert all(one.summary == "no objection found" for one in found)
@@ -68,7 +68,7 @@ def test_each_objection_has_its_evidence(change: dict[str, object], plane: str, 
     assert objecting.plane == plane
 
 
-def test_a_model_that_does_not_know_real_images_is_not_heard() -> None:
+def test_a_model_that_fails_on_real_images_gives_no_objections() -> None:
     deaf = replace(FINE.truths[0], agreement=0.1, low=0.0, high=0.2, real_agreement=0.4, real_low=0.3)
     unsure = replace(FINE.truths[0], agreement=0.6, low=0.5, high=0.7, real_n=4, real_agreement=1.0, real_low=0.51)
     for truth in (deaf, unsure):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from fulora.biometry import rows
+from fulora.biometry import measurement_rows
 from fulora.biometry.agreement import agreement
 from fulora.biometry.angle import measure_angle
 from fulora.biometry.ellipse import Ellipse, ellipse_mask, measure_head
@@ -66,17 +66,17 @@ def test_gestational_age_outside_the_formula_is_named(monkeypatch: pytest.Monkey
 
 
 def test_a_head_row_holds_the_measurement() -> None:
-    row, head = rows.head_row("a.png", HEAD, 0.2), measure_head(HEAD, 0.2)
+    row, head = measurement_rows.head_row("a.png", HEAD, 0.2), measure_head(HEAD, 0.2)
     assert (row.hc_mm, row.bpd_mm, row.ofd_mm, row.failure) == (head.hc_mm, head.bpd_mm, head.ofd_mm, "")
     assert row.ga_weeks == gestational_age_weeks(head.hc_mm)
     assert row.warnings == ""
-    assert "no_gestational_age" in rows.head_row("a.png", HEAD, 0.01).warnings
+    assert "no_gestational_age" in measurement_rows.head_row("a.png", HEAD, 0.01).warnings
 
 
 def test_a_row_names_its_failure() -> None:
-    row = rows.head_row("a.png", EMPTY, 0.2)
+    row = measurement_rows.head_row("a.png", EMPTY, 0.2)
     assert (row.hc_mm, row.failure, row.detail) == (None, "empty_mask", "no pixel of the 300 x 400 mask is set")
-    angle = rows.angle_row("a.png", HEAD.astype(np.uint8))
+    angle = measurement_rows.angle_row("a.png", HEAD.astype(np.uint8))
     assert (angle.aop_deg, angle.failure) == (None, "empty_mask")
     assert angle.detail.startswith("head (label 2): no pixel")
 
@@ -84,21 +84,21 @@ def test_a_row_names_its_failure() -> None:
 def test_an_angle_row_holds_the_measurement() -> None:
     labels = 2 * ellipse_mask(Ellipse(140.0, 160.0, 70.0, 55.0, 120.0), (256, 256)).astype(np.uint8)
     labels[ellipse_mask(Ellipse(75.0, 80.0, 24.0, 11.0, 35.0), (256, 256))] = 1
-    row = rows.angle_row("a.png", labels)
+    row = measurement_rows.angle_row("a.png", labels)
     assert row.aop_deg == measure_angle(labels).aop_deg
     assert row.symphysis_axis_ratio == pytest.approx(24 / 11, rel=0.05)
     assert row.symphysis_length_px == pytest.approx(48, abs=1)
     assert (row.warnings, row.failure) == ("", "")
     swapped = np.choose(labels, [0, 2, 1]).astype(np.uint8)
-    assert rows.angle_row("a.png", swapped, symphysis=2, head=1) == row
+    assert measurement_rows.angle_row("a.png", swapped, symphysis=2, head=1) == row
 
 
 def test_a_submission_line_of_hc18() -> None:
-    line = rows.hc18_row(rows.head_row("000_HC.png", HEAD, 0.2))
-    assert tuple(line) == rows.HC18_COLUMNS
+    line = measurement_rows.hc18_row(measurement_rows.head_row("000_HC.png", HEAD, 0.2))
+    assert tuple(line) == measurement_rows.HC18_COLUMNS
     assert list(line.values())[1:] == pytest.approx([40, 30, 26, 20, math.radians(20)], abs=0.05)
     with pytest.raises(ValueError, match=r"a\.png: empty_mask; a submission to HC18 needs every head"):
-        rows.hc18_row(rows.head_row("a.png", EMPTY, 0.2))
+        measurement_rows.hc18_row(measurement_rows.head_row("a.png", EMPTY, 0.2))
 
 
 def test_warnings_name_what_is_unusual() -> None:

@@ -82,7 +82,7 @@ def test_holes_and_islands_do_not_change_the_fit() -> None:
     assert dataclasses.replace(measured, components=1) == e.measure_head(clean, 1.0)
 
 
-def test_of_an_outline_and_what_stands_inside_it_the_outline_is_measured() -> None:
+def test_an_outline_is_measured_and_not_the_text_inside_it() -> None:
     head = e.Ellipse(200.0, 200.0, 90.0, 70.0, 40.0)
     ring = e.ellipse_mask(head, (400, 400)) & ~e.ellipse_mask(dataclasses.replace(head, a=88.5, b=68.5), (400, 400))
     ring[185:215, 185:215] = True

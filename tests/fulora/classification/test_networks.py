@@ -68,7 +68,7 @@ def test_files_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         build_classifier(FILE, 5, tmp_path / "list.pth")
 
 
-def test_a_file_is_given_where_and_only_where_one_is_read(tmp_path: Path) -> None:
+def test_a_weights_file_is_required_if_and_only_if_one_is_read(tmp_path: Path) -> None:
     with pytest.raises(ClassifierError, match="weights=file needs a file of weights"):
         build_classifier(FILE, 5)
     with pytest.raises(ClassifierError, match="weights=none has no use for"):

@@ -13,7 +13,7 @@ from fulora.clip.config import ClipPretrainConfig, TuneClipConfig
 from fulora.clip.loading import Clip, copy_weights, load_clip
 from fulora.clip.model import ClipError, build_clip, clip_config, save_clip
 from fulora.clip.tune import (
-    LabelledSquares,
+    TuningImages,
     caption_loss,
     interpolate_weights,
     lora_targets,
@@ -44,10 +44,10 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def shown(n: int, seed: int) -> LabelledSquares:
+def shown(n: int, seed: int) -> TuningImages:
     labels = np.arange(n) % 5
     noise = np.random.default_rng(seed).integers(0, 40, (n, 32, 32))
-    return LabelledSquares((noise + 50 * labels[:, None, None]).astype(np.uint8), labels)
+    return TuningImages((noise + 50 * labels[:, None, None]).astype(np.uint8), labels)
 
 
 def fit(out: Path, clip: Clip, cfg: TuneClipConfig) -> None:

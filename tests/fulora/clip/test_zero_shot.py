@@ -132,7 +132,7 @@ def test_a_rule_follows_the_negative_class_wherever_it_stands() -> None:
     assert np.allclose(classify_by_rule(found[:, ::-1], FIRST, turned), classify_by_rule(found, FETAL, rule)[:, ::-1])
 
 
-def test_two_classes_of_which_one_is_negative_are_told_by_energy() -> None:
+def test_with_one_positive_and_one_negative_class_energy_decides() -> None:
     labels = LabelSet.model_validate({"name": "two", "classes": ["cyst", {"name": "no cyst", "negative": True}]})
     true = np.arange(40) % 2
     found = np.stack([np.where(true == 0, 3.0, 0.0), np.ones(40)], axis=1)

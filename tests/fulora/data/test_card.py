@@ -4,6 +4,7 @@ import pytest
 import yaml
 from datasets import Features
 from huggingface_hub import DatasetCard, DatasetCardData
+from image_rows import image_row
 
 from fulora.config import ConfigError, validated
 from fulora.data.image import Image
@@ -24,9 +25,7 @@ CONFIG = CardConfig(
 
 
 def row(image_id: str, **values: object) -> Image:
-    about = {"image_id": image_id, "file_name": "", "plane": "brain", "split": "train", "origin": "real"}
-    shown = {"source": "s", "site": "A", "patient": "1", "width": 8, "height": 6, "sha256": image_id}
-    return Image.model_validate(about | shown | values)
+    return image_row(image_id, **({"height": 6, "sha256": image_id} | values))
 
 
 ROWS = [

@@ -44,7 +44,7 @@ def test_only_what_is_not_accepted_stops() -> None:
     check_classes(ClassCounts(FETAL, {"planes": {"brain": 1}}, {"brain": 2}))
 
 
-def test_free_names_stand_in_the_order_of_their_label_set() -> None:
+def test_class_names_are_in_the_order_of_their_label_set() -> None:
     labels = LabelSet.model_validate({"name": "mine", "classes": ["zyst, left", "Ähnlich", "normal"]})
     counts = ClassCounts(labels, {"images": {"normal": 1, "zyst, left": 2}}, {"normal": 1, "Ähnlich": 4})
     assert counts.classes() == ["zyst, left", "Ähnlich", "normal"]

@@ -13,7 +13,7 @@ def test_the_baseline_is_that_of_the_declared_comparison_unless_it_is_named() ->
     assert ComparisonsConfig(declared=("a", "b"), baseline="").common() == ""
 
 
-def test_a_pair_stands_once_the_declared_one_first() -> None:
+def test_each_pair_is_compared_once_with_the_declared_one_first() -> None:
     asked = ComparisonsConfig(declared=("a", "b"), further=(("c", "b"), ("a", "b"), ("c", "b")))
     assert asked.pairs() == [("a", "b"), ("c", "b")]
 

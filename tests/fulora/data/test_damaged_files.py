@@ -6,13 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from image_rows import image_row
 from PIL import Image as Pil
 
 from fulora.classification.model import ClassifierError, load_classifier
 from fulora.data.assessed_images import FINDINGS, Assessment
 from fulora.data.embeddings import IDS, VECTORS, Embeddings, write_embeddings
 from fulora.data.hybrid import MIX_RECORD, schedule_of
-from fulora.data.image import METADATA, Image, ImageSetError
+from fulora.data.image import METADATA, ImageSetError
 from fulora.data.image_set import ImageSet, Picture
 from fulora.data.label_set import label_set
 from fulora.data.pictures.decoding import PictureFileError, decode_picture
@@ -24,9 +25,9 @@ from fulora.integrity import OPTIONAL_FILES
 from fulora.json_files import DamagedFileError
 from fulora.report.parts import TrainingPart
 from fulora.report.training import training_sections
-from fulora.segmentation.material import PSEUDO, pseudo_labelled
 from fulora.segmentation.model import load_unet
 from fulora.segmentation.networks import UnetFileError
+from fulora.segmentation.pseudo_labels_file import PSEUDO, pseudo_labelled
 from fulora.stage import Artifact
 from fulora.training.checkpoints import CheckpointError
 from fulora.training.metrics_log import MetricsLog
@@ -36,19 +37,7 @@ FETAL = label_set("fetal_planes")
 
 def images(folder: Path) -> ImageSet:
     """A training picture of 24x16 px with its mask."""
-    row = Image(
-        file_name="",
-        image_id="a",
-        plane="brain",
-        split="train",
-        origin="real",
-        source="s",
-        site="A",
-        patient="1",
-        width=24,
-        height=16,
-        sha256="",
-    )
+    row = image_row()
     pixels = np.arange(384, dtype=np.uint16).reshape(16, 24).astype(np.uint8)
     ImageSet.write(folder, [Picture(row, pixels, (pixels > 100).astype(np.uint8))], labels=FETAL)
     return ImageSet(folder, "")

@@ -16,6 +16,7 @@ import datasets
 import numpy as np
 import pytest
 from huggingface_hub import DatasetCard
+from image_rows import image_row
 from PIL import Image as Pil
 from webdataset.autodecode import Decoder, imagehandler
 from webdataset.tariterators import group_by_keys, tar_file_expander
@@ -40,9 +41,7 @@ IDS = ("a.b/c.d", "é x-1", "__meta__", "50%25 ~'", "last")
 
 
 def row(image_id: str, **values: object) -> Image:
-    about = {"image_id": image_id, "file_name": "", "plane": "brain", "split": "train", "origin": "real"}
-    shown = {"source": "s", "site": "A", "patient": "0007", "width": 1, "height": 1, "sha256": ""}
-    return Image.model_validate(about | shown | values)
+    return image_row(image_id, **({"patient": "0007"} | values))
 
 
 def synthetic(image_id: str, **values: object) -> Image:

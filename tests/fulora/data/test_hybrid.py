@@ -6,8 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from image_rows import image_row, synthetic_row
 from pydantic import ValidationError
 
+from fulora.data.column_types import Plane, Split
 from fulora.data.hybrid import (
     MixConfig,
     MixRecord,
@@ -23,30 +25,16 @@ from fulora.data.hybrid import (
 from fulora.data.image import Image, ImageSetError
 from fulora.data.image_set import Picture
 from fulora.data.label_set import label_set
-from fulora.data.labels import Plane, Split
 from fulora.data.pictures.pixels import pixel_digest
 from fulora.data.real_copies import augment, make_copies
 
 
 def real(plane: Plane, number: int, split: Split = "train") -> Image:
-    return Image(
-        file_name="",
-        image_id=f"{plane}{number}{split}",
-        plane=plane,
-        split=split,
-        origin="real",
-        source="s",
-        site="A",
-        patient=str(number),
-        width=8,
-        height=8,
-        sha256="",
-    )
+    return image_row(f"{plane}{number}{split}", plane=plane, split=split, patient=str(number))
 
 
 def synthetic(plane: Plane, number: int) -> Image:
-    made = {"image_id": f"fake_{plane}{number}", "origin": "synthetic", "patient": "", "generator": "g", "seed": "1"}
-    return Image.model_validate(real(plane, number).model_dump() | made)
+    return synthetic_row(f"fake_{plane}{number}", plane=plane)
 
 
 def load(row: Image) -> Picture:

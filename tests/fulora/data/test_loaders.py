@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from image_rows import image_row
 
-from fulora.data.image import Image
 from fulora.data.image_set import ImageSet, Picture
 from fulora.data.label_set import label_set
 from fulora.data.pictures import loaders
@@ -19,13 +19,9 @@ def test_pictures_of_several_sizes_come_in_order_from_memory_or_disk(
     bound: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loaders, "IN_MEMORY_BYTES", bound)
-    about = {"plane": "brain", "split": "train", "origin": "real", "source": "s", "site": "A", "width": 0, "height": 0}
     grays = [40, 80, 120]
     pictures = [
-        Picture(
-            Image.model_validate(about | {"file_name": "", "image_id": f"i{n}", "patient": f"p{n}", "sha256": ""}),
-            np.full((20 + n, 30), gray, np.uint8),
-        )
+        Picture(image_row(f"i{n}", patient=f"p{n}"), np.full((20 + n, 30), gray, np.uint8))
         for n, gray in enumerate(grays)
     ]
     ImageSet.write(tmp_path, pictures, labels=FETAL)
@@ -40,19 +36,7 @@ def test_pictures_of_several_sizes_come_in_order_from_memory_or_disk(
 def test_masks_keep_their_class_numbers(tmp_path: Path) -> None:
     mask = np.zeros((30, 60), np.uint8)
     mask[5:20, 10:40], mask[22:28, 45:58] = 1, 2
-    row = Image(
-        file_name="",
-        image_id="a",
-        plane="intrapartum",
-        split="train",
-        origin="real",
-        source="s",
-        site="A",
-        patient="1",
-        width=60,
-        height=30,
-        sha256="",
-    )
+    row = image_row(plane="intrapartum")
     ImageSet.write(tmp_path, [Picture(row, mask * 90, mask)], labels=FETAL)
     images = ImageSet(tmp_path, "")
     (square,) = loaders.load_square_masks(images, images.rows("train"), 40, "letterbox")

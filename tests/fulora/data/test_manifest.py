@@ -9,14 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from image_rows import image_row
 from PIL import Image as Pil
 from pydantic import ValidationError
 
+from fulora.data.column_types import SPLITS, Plane, Split
 from fulora.data.image import Image, ImageSetError
 from fulora.data.image_set import ImageSet, Picture
 from fulora.data.image_set_rules import RuleChecker, check_rows
 from fulora.data.label_set import label_set
-from fulora.data.labels import SPLITS, Plane, Split
 from fulora.data.pictures.pixels import pixel_digest
 from fulora.data.provenance import EarlierVersionError, Provenance, ProvenanceEntry
 
@@ -26,9 +27,7 @@ FETAL = label_set("fetal_planes").joined(label_set("intrapartum"))
 
 
 def real(image_id: str, split: Split = "train", patient: str = "1", **values: object) -> Image:
-    given = {"plane": "brain", "source": "s", "site": "A", "width": 8, "height": 6, "sha256": image_id, "file_name": ""}
-    about = {"image_id": image_id, "split": split, "origin": "real", "patient": patient}
-    return Image.model_validate(given | about | values)
+    return image_row(image_id, **({"split": split, "patient": patient, "height": 6, "sha256": image_id} | values))
 
 
 def synthetic(image_id: str, **values: object) -> Image:
@@ -229,7 +228,7 @@ def test_a_set_of_real_images_without_masks(tmp_path: Path) -> None:
         images.mask(images.rows()[0])
 
 
-def test_who_chose_a_checkpoint_may_validate_and_not_be_tested_on() -> None:
+def test_patients_of_checkpoint_selection_may_be_in_validation_and_not_in_test() -> None:
     rows = [real("a", "validation", "2"), real("b", "test", "3")]
     assert breaches(rows, drawn_by("s/A/1", chosen_by=("s/A/2",))) == []
     said = ["s/A/3: the patient is in test, and was used for model selection by LoRA l"]
@@ -284,7 +283,7 @@ def test_hugging_face_opens_a_set_unchanged(tmp_path: Path, masked: bool) -> Non
 
 
 def test_planes_have_an_order_that_tables_rely_on() -> None:
-    from fulora.data.labels import SPLITS
+    from fulora.data.column_types import SPLITS
 
     expected: tuple[Plane, ...] = ("abdomen", "brain", "femur", "thorax", "other")
     assert expected == PLANES

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from image_rows import synthetic_row
 from PIL import Image as Pil
 from PIL.PngImagePlugin import PngInfo
 
@@ -22,9 +23,7 @@ NOISE = np.random.default_rng(0).integers(0, 256, (12, 16)).astype(np.uint8)
 
 
 def made(caption: str = "a photo of fetal brain", seed: str = "9223372036854775807", generator: str = "f00") -> Image:
-    words = {"caption": caption, "seed": seed, "generator": generator, "source": "s", "site": "", "patient": ""}
-    about = {"image_id": "i", "file_name": "", "plane": "brain", "split": "train", "origin": "synthetic"}
-    return Image.model_validate(about | words | {"width": 16, "height": 12, "sha256": ""})
+    return synthetic_row("i", caption=caption, seed=seed, generator=generator, width=16, height=12)
 
 
 def real() -> Image:
@@ -53,7 +52,7 @@ def test_a_synthetic_png_says_so(tmp_path: Path, caption: str) -> None:
 
 
 @given(st.text(st.characters(codec="utf-8", exclude_categories=["Cc"], exclude_characters="\ufffe\uffff")))
-def test_any_words_stand_in_xmp(caption: str) -> None:
+def test_xmp_holds_any_text(caption: str) -> None:
     root = ElementTree.fromstring(xmp_packet(made(caption)))
     assert root.findtext(".//{urn:fulora:xmp:1.0/}caption") == caption
 
@@ -90,7 +89,7 @@ def test_a_real_png_has_its_row_and_no_xmp(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("ending", ["jpg", "webp", "tiff"])
-def test_the_packet_stands_in_other_formats(tmp_path: Path, ending: str) -> None:
+def test_the_xmp_packet_is_read_from_other_formats(tmp_path: Path, ending: str) -> None:
     path = tmp_path / f"x.{ending}"
     if ending == "tiff":
         Pil.fromarray(NOISE).save(path, tiffinfo={700: xmp_packet(made(ODD))})

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from image_rows import image_row
 
 from fulora.data.image import Image
 from fulora.data.leak_check import (
@@ -19,10 +20,7 @@ from fulora.data.provenance import Provenance, ProvenanceEntry, Use
 
 
 def image(name: str, patient: str, pixels: str, source: str = "s") -> Image:
-    return Image.model_validate(
-        {"file_name": f"{name}.png", "image_id": name, "plane": "brain", "split": "train", "origin": "real"}
-        | {"source": source, "site": "A", "patient": patient, "width": 8, "height": 8, "sha256": pixels}
-    )
+    return image_row(name, source=source, patient=patient, sha256=pixels)
 
 
 def model(name: str, *rows: Image, parents: tuple[Provenance, ...] = (), use: Use = "fitted") -> Provenance:
@@ -51,7 +49,7 @@ def test_others_share_nothing() -> None:
         (image("t1", "p1", "y", source="another"), (), ()),
     ],
 )
-def test_patients_pixels_and_ids_at_one_source_are_told(
+def test_shared_patients_pixels_and_ids_of_one_source_are_reported(
     trained: Image, images: tuple[str, ...], patients: tuple[str, ...]
 ) -> None:
     found = find_overlap("LoRA", ProvenanceEntry.of("LoRA", [image("b", "p8", "y2"), trained]), TESTED)
@@ -110,7 +108,7 @@ def test_pictures_of_which_only_the_pixels_are_known_are_refused_by_them() -> No
         refuse_leaked_identities(seen, [ImageIdentity("mine.png", "x1")])
 
 
-def test_one_number_at_another_site_is_refused_unless_it_is_said_to_be_of_another_patient() -> None:
+def test_one_number_at_another_site_is_refused_unless_declared_another_patient() -> None:
     renamed = image("a", "p1", "y").changed(site="B")
     said = r"LoRA and the test:\n1 patient number occurs under two names: p1 .*same_numbers: different_patients"
     with pytest.raises(SameNumberError, match=re.compile(said, re.DOTALL)):

@@ -39,7 +39,7 @@ def test_others_are_not(first: PatientName, second: PatientName) -> None:
     assert same_numbers([first], [second]) == []
 
 
-def test_a_key_comes_apart_and_a_message_names_numbers_and_places() -> None:
+def test_a_patient_key_is_parsed_and_a_message_names_numbers_and_sites() -> None:
     keys = [f"own/{site}/{number}" for site in ("here", "elsewhere") for number in range(12)]
     names = list(map(PatientName.of_key, keys))
     assert names[0] == PatientName("own", "here", "0")

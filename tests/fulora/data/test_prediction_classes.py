@@ -10,7 +10,7 @@ import pytest
 from fulora.data.label_set import LabelSet, LabelSetError, label_set
 from fulora.data.predictions.classes import ClassHints, classes_of
 from fulora.data.predictions.files import read_predictions
-from fulora.data.predictions.pairs import paired
+from fulora.data.predictions.paired_predictions import paired
 from fulora.data.predictions.rows import PredictionFileError
 from fulora.data.results import Prediction, write_table
 
@@ -145,7 +145,7 @@ def test_the_negative_class_is_that_of_a_label_set() -> None:
     assert classes_of(own, (), None).negative is None
 
 
-def test_a_shipped_label_set_that_lacks_a_name_is_said() -> None:
+def test_a_shipped_label_set_that_lacks_a_class_is_noted() -> None:
     told = ClassHints(frozenset({"brain", "other", "normal"}), frozenset(), (), None)
     (note,) = classes_of(told, (), None).notes
     assert note == "classes are those of the label set fetal_planes and normal; --labels says otherwise"

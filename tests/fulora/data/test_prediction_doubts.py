@@ -29,13 +29,13 @@ def test_keys_of_an_image_set_are_compared_by_their_patient(tmp_path: Path) -> N
     assert read_predictions(table(tmp_path, "a,hc18/A/001,A,brain,brain", "b,hc18/A/1,A,brain,brain")).notes == ()
 
 
-def test_a_number_at_two_sites_is_told(tmp_path: Path) -> None:
+def test_a_patient_number_at_two_sites_is_noted(tmp_path: Path) -> None:
     found = read_predictions(table(tmp_path, "a,P01,A,brain,brain", "b,p01,B,femur,femur", "c,2,B,femur,femur"))
     assert found.notes == ("1 patient numbers occur at two or more sites, and count as a patient at each: P01 (A, B)",)
     assert len(set(found.patients)) == 3
 
 
-def test_a_decision_that_is_not_the_most_probable_class_is_told(tmp_path: Path) -> None:
+def test_a_decision_that_is_not_the_most_probable_class_is_noted(tmp_path: Path) -> None:
     header = f"{HEADER},Brain,FEMUR"
     rows = ("a,1,A,brain,femur,0.9,0.1", "b,2,A,femur,femur,0.2,0.8", "c,3,A,brain,femur,0.5,0.5")
     found = read_predictions(table(tmp_path, *rows, header=header))

@@ -10,7 +10,7 @@ import pytest
 
 from fulora.data.label_set import LabelSetError, label_set
 from fulora.data.predictions.files import read_predictions
-from fulora.data.predictions.pairs import paired
+from fulora.data.predictions.paired_predictions import paired
 from fulora.data.predictions.rows import PredictionFileError
 from fulora.data.results import Prediction, write_table
 
@@ -226,7 +226,7 @@ def test_a_missing_name_is_as_an_empty_cell(tmp_path: Path, spelling: str) -> No
             read_predictions(written(tmp_path, HARD.replace(old, new)))
 
 
-def test_a_missing_machine_or_digest_is_nobodys(tmp_path: Path) -> None:
+def test_a_missing_machine_is_unknown_and_a_missing_digest_is_shared_by_no_images(tmp_path: Path) -> None:
     text = "image_id,patient,site,true,predicted,machine,sha256\n"
     text += "".join(f"{n},{n},GHA,brain,brain,{machine},NA\n" for n, machine in enumerate(("NA", "E6", "-")))
     found = read_predictions(written(tmp_path, text))

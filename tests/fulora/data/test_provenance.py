@@ -34,7 +34,7 @@ def test_it_comes_back_as_it_was_written_and_holds_each_digest_once(tmp_path: Pa
     assert book.patients() == ["s/A/1", "s/A/2", "s/A/3"]
 
 
-def test_entries_that_two_parents_have_stand_once() -> None:
+def test_entries_of_two_parents_are_listed_once() -> None:
     one, two = Provenance(entries=(LORA, BACKBONE)), Provenance(entries=(BACKBONE,))
     assert one.joined(two) == one
     assert one.roots() == ("LoRA l",)

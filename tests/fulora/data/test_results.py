@@ -5,13 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from image_rows import image_row
 from PIL import Image as Pil
 from pydantic import ValidationError
 
+from fulora.data.column_types import Plane
 from fulora.data.image import Image
 from fulora.data.image_set import ImageSet, Picture
 from fulora.data.label_set import LabelSetError, label_set
-from fulora.data.labels import Plane
 from fulora.data.pictures.loaders import class_indices, load_masks, load_pixels
 from fulora.data.results import (
     MaskSet,
@@ -25,7 +26,7 @@ from fulora.data.results import (
 )
 from fulora.data.score import Score, ScoreConfig
 from fulora.json_files import DamagedFileError
-from fulora.metrics.groups import ImageGroup
+from fulora.metrics.image_groups import ImageGroup
 
 FETAL = label_set("fetal_planes")
 
@@ -33,19 +34,7 @@ FACTS = PredictionFacts(protocol="transfer", training_prior=(0.2,) * 5, about="h
 
 
 def row(number: int, plane: Plane = "brain") -> Image:
-    return Image(
-        file_name="",
-        image_id=f"i{number}",
-        plane=plane,
-        split="train",
-        origin="real",
-        source="s",
-        site="A",
-        patient=str(number),
-        width=8,
-        height=6,
-        sha256="",
-    )
+    return image_row(f"i{number}", plane=plane, patient=str(number), height=6)
 
 
 def picture(number: int, shape: tuple[int, int] = (6, 8)) -> Picture:

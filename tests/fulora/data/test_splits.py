@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fulora.data.labels import Split
+from fulora.data.column_types import Split
 from fulora.data.split_file import SplitFile
 from fulora.data.splits import (
     Member,

@@ -1,4 +1,4 @@
-"""Files of weights: told apart by their content, and never with the advice to read them unsafely."""
+"""Kinds of weight files are recognised by their content; no message advises to read them unsafely."""
 
 import pickle
 import warnings

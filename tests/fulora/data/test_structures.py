@@ -47,7 +47,7 @@ def test_other_structures_are_refused_and_both_are_printed() -> None:
     refuse_other_structures(ours, labels(scan={"head": 1}), name="the network", other_name="the images")
 
 
-def test_a_class_number_that_nobody_named_is_refused() -> None:
+def test_a_class_number_without_a_name_is_refused() -> None:
     shows = LabelClass.model_validate({"name": "scan", "structures": {"cyst": 1, "duct": 3}})
     mask = np.array([[0, 1], [3, 3]], np.uint8)
     check_numbers(mask, shows, "a.png")

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from image_rows import image_row
 
 from fulora import progress
-from fulora.data.image import Image
+from fulora.data.column_types import Plane
 from fulora.data.image_set import ImageSet, Picture
 from fulora.data.label_set import label_set
-from fulora.data.labels import Plane
 from fulora.diffusion.config import GenerateConfig, LoraConfig
 from fulora.diffusion.lora.adapters import add_lora, all_lora_parameters
 from fulora.diffusion.lora.files import save_lora
@@ -90,21 +90,8 @@ def real_set(folder: Path, patients: Sequence[str], held_out: str = "") -> Path:
             for plane in ("brain", "femur"):
                 for number in range(2):
                     name = f"{patient}_{plane}_{number}"
-                    row = Image.model_validate(
-                        {
-                            "file_name": "",
-                            "image_id": name,
-                            "plane": plane,
-                            "origin": "real",
-                            "source": "s",
-                            "split": "test" if patient == held_out else "train",
-                            "site": "A",
-                            "patient": patient,
-                            "width": 0,
-                            "height": 0,
-                            "sha256": "",
-                        }
-                    )
+                    split = "test" if patient == held_out else "train"
+                    row = image_row(name, plane=plane, split=split, patient=patient)
                     noise = np.random.default_rng(list(name.encode())).integers(0, 256, (24, 40)).astype(np.uint8)
                     yield Picture(row, noise)
 

@@ -184,7 +184,7 @@ def test_a_lora_inside_a_file_of_a_network_is_refused(copied: Path, name: str) -
 
 
 @pytest.mark.parametrize("stem", [UNET, "vae/diffusion_pytorch_model", TEXT])
-def test_weights_of_nothing_are_said(copied: Path, stem: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_weights_with_unknown_names_are_noted(copied: Path, stem: str, capsys: pytest.CaptureFixture[str]) -> None:
     extra = {"foo.bar": torch.ones(2), "embeddings.position_ids": torch.ones(1)}
     load_backbone(rewritten(copied, stem, lambda tensors: tensors | extra))
     part = stem.partition("/")[0]

@@ -150,7 +150,7 @@ def sd2(tmp_path_factory: pytest.TempPathFactory) -> tuple[Pipeline, TextTransfo
 
 
 def test_the_names_written_here_are_the_published_ones(sd1: tuple[Pipeline, Path]) -> None:
-    """What is told apart by them, and the counts of SD 1.5's own file: 686, 248 and 197 weights."""
+    """The prefixes by which kinds are recognised, and the counts of SD 1.5's own file: 686, 248 and 197 weights."""
     names = load_file(sd1[1]).keys()
     prefixes = ("model.diffusion_model.", "first_stage_model.", "cond_stage_model.")
     assert [sum(name.startswith(prefix) for name in names) for prefix in prefixes] == [686, 248, 197]
@@ -229,7 +229,7 @@ def test_an_sdxl_file_gives_the_same_pipeline(tmp_path: Path) -> None:
         torch.testing.assert_close(again.text_encoder_2(ids).text_embeds, tower(ids))
 
 
-def test_an_sd2_file_has_to_be_told_what_it_predicts(sd2: tuple[Pipeline, TextTransformer, Path]) -> None:
+def test_an_sd2_file_needs_a_prediction_type(sd2: tuple[Pipeline, TextTransformer, Path]) -> None:
     with pytest.raises(BackboneError, match=r"give architecture='sd2-base' \(512 px, noise\) or 'sd2-v'"):
         load_backbone(sd2[2])
 

@@ -89,14 +89,14 @@ def test_headers_are_obeyed(
         ((), {"ss_base_model_version": "sd_v2_v"}, "v_prediction"),
     ],
 )
-def test_an_sd2_that_says_what_it_predicts_need_not_be_told(
+def test_an_sd2_file_that_declares_its_prediction_type_needs_none(
     sd2: dict[str, Any], tmp_path: Path, keys: tuple[str, ...], header: dict[str, str], expected: str
 ) -> None:
     weights = sd2 | {key: KEY.clone() for key in keys}
     assert schedule(weights, tmp_path / "sd2.safetensors", header)[0] == expected
 
 
-def test_an_sd2_is_not_what_its_user_says_against_its_file(sd2: dict[str, Any], tmp_path: Path) -> None:
+def test_an_architecture_that_contradicts_the_file_is_refused(sd2: dict[str, Any], tmp_path: Path) -> None:
     given: Architecture = "sd2-base"
     with pytest.raises(ValueError, match=r"architecture='sd2-base' means noise \(epsilon\); its key 'v_pred' means"):
         schedule(sd2 | {"v_pred": KEY}, tmp_path / "sd2.safetensors", architecture=given)
@@ -163,7 +163,7 @@ def test_a_part_that_is_missing_is_named(sd1: dict[str, Any], tmp_path: Path, pa
         ("mid_block.attentions.0.transformer_blocks.0.attn1.to_q.weight", "looks like networks under diffusers' names"),
     ],
 )
-def test_what_a_file_looks_like_is_said(tmp_path: Path, name: str, said: str) -> None:
+def test_the_message_names_the_likely_kind_of_file(tmp_path: Path, name: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         schedule({name: torch.ones(1)}, tmp_path / "m.safetensors")
 
@@ -177,7 +177,7 @@ def test_a_file_of_another_name_or_kind_is_refused(tmp_path: Path) -> None:
         load_backbone(tmp_path / "pickle.safetensors")
 
 
-def test_kohyas_and_stabilitys_words_are_understood() -> None:
+def test_terms_of_kohya_and_stability_are_understood() -> None:
     assert declared_predictions({"ss_base_model_version": "sd_v2"}) == {"ss_base_model_version=sd_v2": "epsilon"}
     assert declared_predictions({"ss_base_model_version": "sdxl_base_v1-0"}) == {}
     both = {"ss_base_model_version": "sd_v1", "ss_v_parameterization": "True"}

@@ -153,7 +153,7 @@ def test_fastest_can_time_every_architecture(tmp_path: Path, architecture: Archi
     assert found.precision in ("fp32", "bf16")
 
 
-def test_a_device_that_is_not_there_is_told(backbone: Path) -> None:
+def test_a_missing_device_is_reported(backbone: Path) -> None:
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
     with pytest.raises(ValueError, match=r"device=cuda: torch .* sees no GPU; use device=cpu or device=auto"):

@@ -41,7 +41,7 @@ def test_a_text_that_is_too_long_is_refused(backbone: Path) -> None:
         embed(load_backbone(backbone), ["brain " * 40])
 
 
-def test_sdxl_is_told_what_its_own_pipeline_tells_it(tmp_path: Path) -> None:
+def test_sdxl_gets_the_same_conditioning_as_from_its_own_pipeline(tmp_path: Path) -> None:
     pipe = build("sdxl", tmp_path, small=True, seed=0)
     with torch.no_grad(), quiet():
         states, _, pooled, _ = pipe.encode_prompt(TEXTS[0], do_classifier_free_guidance=False)

@@ -13,8 +13,8 @@ from fulora.diffusion.models.architectures import Pipeline
 from fulora.diffusion.models.conditioning import embed, unet_arguments
 from fulora.diffusion.models.loading import BackboneError, load_backbone
 from fulora.diffusion.training import controlnet as training
-from fulora.segmentation.gates import MaskQualityConfig, find_mask_fault
-from fulora.segmentation.proposals import propose_masks
+from fulora.segmentation.mask_proposals import propose_masks
+from fulora.segmentation.mask_quality import MaskQualityConfig, find_mask_fault
 
 TINY = ControlConfig(steps=3, batch_size=2, log_every=1, checkpoint_every=1, device="cpu")
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 64, 64), dtype=np.uint8)
@@ -28,7 +28,7 @@ def pipe() -> Pipeline:
     return load_backbone(Path(fulora.__file__).parent / "assets" / "diffusion")
 
 
-def test_it_starts_as_nothing(pipe: Pipeline) -> None:
+def test_a_new_controlnet_does_not_change_the_prediction(pipe: Pipeline) -> None:
     made = control.build_control(pipe, 0)
     size = 64 // pipe.vae_scale_factor
     latents = torch.randn(4, 4, size, size, generator=torch.Generator().manual_seed(0))

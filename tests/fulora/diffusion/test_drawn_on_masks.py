@@ -115,7 +115,7 @@ def test_each_picture_has_its_mask_its_seed_and_a_recipe_with_the_controls_diges
     integrity.check(made.out)
 
 
-def test_the_gate_looks_at_them(made: Made) -> None:
+def test_the_blank_image_check_tests_images_drawn_on_masks(made: Made) -> None:
     counts = read_counts(made.out)
     assert counts is not None
     assert (counts.images, counts.drawn, dict(counts.rejected["brain"])) == (6, 7, {"nan": 1})

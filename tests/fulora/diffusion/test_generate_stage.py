@@ -139,7 +139,7 @@ def test_settings_and_inputs_name_the_artifact(tmp_path: Path, backbone: Path) -
     assert generate.call(settings(device="auto"), weights, None, labels=FETAL).fingerprint() == calls[0].fingerprint()
 
 
-def test_a_gate_that_stops_leaves_no_artifact_and_what_it_rejected(
+def test_a_failed_blank_image_check_leaves_rejected_images_and_no_artifact(
     tmp_path: Path, backbone: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = ImageGenerator.generate

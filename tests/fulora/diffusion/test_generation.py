@@ -15,19 +15,19 @@ from generation_run import complete, drawn, inputs, job, real_set, settings, tre
 from PIL import Image as Pil
 
 from fulora import progress
+from fulora.data.column_types import Plane
 from fulora.data.image import ImageSetError
 from fulora.data.image_set import ImageSet
 from fulora.data.label_set import label_set
-from fulora.data.labels import Plane
 from fulora.data.pictures.embedded_metadata import read_mark
 from fulora.data.provenance import Provenance, ProvenanceEntry
 from fulora.diffusion.config import GenerateConfig
-from fulora.diffusion.sampling.image_generator import GeneratedImage, ImageGenerator, ImageRequest
+from fulora.diffusion.sampling.image_generator import GeneratedImage, ImageGenerator, ImageRequest, build_generator
 from fulora.diffusion.sampling.recipe import read_row
 from fulora.diffusion.sampling.sample import image_seed
-from fulora.diffusion.sets import assembly, begin, generation
+from fulora.diffusion.sets import assembly, generation
 from fulora.diffusion.sets.assembly import assemble_set
-from fulora.diffusion.sets.begin import begin_set, generator_of
+from fulora.diffusion.sets.begin_set import begin_set, generator_of
 from fulora.diffusion.sets.blank_images import RejectedImagesError, read_counts
 from fulora.diffusion.sets.generation import generate_set, generate_shard
 from fulora.diffusion.sets.job import GenerationError, GenerationJob, is_complete, read_plan
@@ -233,7 +233,7 @@ def equal_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("equal_seeds")
-def test_of_equal_pictures_in_two_shards_the_later_one_is_drawn_again(tmp_path: Path, backbone: Path) -> None:
+def test_of_equal_pictures_in_two_shards_the_later_one_is_generated_again(tmp_path: Path, backbone: Path) -> None:
     changes = {"max_rejected": 1.0}
     whole = drawn(backbone, tmp_path / "whole", **changes)
     rejected = {
@@ -307,7 +307,7 @@ def test_two_planes_may_not_have_a_picture_in_common_either(
     assert [row.seed for row in rows] == ["0", "10", "20", "30", "1", "11", "21", "31"]
 
 
-def test_rejected_pictures_are_counted_and_told(
+def test_rejected_pictures_are_counted_and_reported(
     tmp_path: Path, backbone: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     real = ImageGenerator.generate
@@ -333,7 +333,7 @@ def test_rejected_pictures_are_counted_and_told(
         assert json.loads(row.recipe)["attempt"] == (int(row.image_id[-5:]) % 4 == 1)
 
 
-def test_a_broken_backbone_stops_the_set_and_a_mended_one_goes_on(
+def test_a_damaged_backbone_stops_a_set_and_a_repaired_one_continues_it(
     tmp_path: Path, backbone: Path, monkeypatch: pytest.MonkeyPatch, whole: Path
 ) -> None:
     real = ImageGenerator.generate
@@ -406,7 +406,7 @@ def test_a_setting_that_changes_no_result_is_no_other_plan(tmp_path: Path, backb
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"config": {}}'])
-def test_a_damaged_plan_is_told(tmp_path: Path, backbone: Path, text: str) -> None:
+def test_a_damaged_plan_is_named(tmp_path: Path, backbone: Path, text: str) -> None:
     (tmp_path / "generation.json").write_text(text)
     with pytest.raises(GenerationError, match=r"(?s)generation\.json: cannot be read; give a new folder \("):
         generate_set(job(backbone, tmp_path), InProcess())
@@ -593,7 +593,7 @@ def test_weights_are_loaded_once_however_many_shards(
     tmp_path: Path, backbone: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loaded: list[Path | str] = []
-    real = begin.build_generator
-    monkeypatch.setattr(begin, "build_generator", lambda *given: [loaded.append(backbone), real(*given)][1])
+    target = "fulora.diffusion.sets.begin_set.build_generator"
+    monkeypatch.setattr(target, lambda *given: [loaded.append(backbone), build_generator(*given)][1])
     drawn(backbone, tmp_path / "set")
     assert len(loaded) == 1

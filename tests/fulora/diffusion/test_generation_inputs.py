@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 from generation_run import complete, inputs, lora_file
+from image_rows import image_row
 
-from fulora.data.image import Image
+from fulora.data.column_types import Plane, Split
 from fulora.data.image_set import ImageSet, Picture
 from fulora.data.label_set import label_set
-from fulora.data.labels import Plane, Split
 from fulora.data.provenance import EarlierVersionError, Provenance, ProvenanceEntry
 from fulora.data.weights import Backbone
 from fulora.diffusion.config import PretrainConfig
@@ -61,7 +61,7 @@ def test_the_fingerprint_names_weights_and_strengths(tmp_path: Path) -> None:
     assert GenerationInputs(tmp_path, used, loras=loras).fingerprint() == "abc+d1@1+d2@0.8/0.5"
 
 
-def test_a_backbone_is_known_by_its_content_wherever_it_lies(tmp_path: Path, backbone: Path) -> None:
+def test_a_backbone_is_identified_by_its_content_in_any_folder(tmp_path: Path, backbone: Path) -> None:
     shutil.copytree(backbone, tmp_path / "copy")
     digest = weights_digest(backbone)
     assert len(digest) == 16
@@ -111,7 +111,7 @@ def test_loras_are_fused_one_after_the_other_at_their_strengths(tmp_path: Path, 
         assert {weight.dtype for weight in weights[0].values()} == {torch.float32}
 
 
-def test_a_lora_that_does_not_fit_is_told_when_it_is_loaded(tmp_path: Path, backbone: Path) -> None:
+def test_a_lora_that_does_not_fit_is_reported_on_loading(tmp_path: Path, backbone: Path) -> None:
     wide = PretrainConfig(vae_channels=(8, 8, 8), unet_channels=(32, 64), text_width=32)
     (tmp_path / "wide").mkdir()
     save_backbone(build_backbone(wide, 32, tmp_path / "wide", collect_words(())), tmp_path / "wide", half=True)
@@ -136,7 +136,7 @@ def test_a_folder_that_does_not_say_its_native_size_is_named(backbone: Path, tmp
         GenerationInputs(folder, BackboneUsed(name="b", digest="abc")).native_size()
 
 
-def test_whom_they_learned_from_stands_beside_loras_and_backbone(tmp_path: Path, backbone: Path) -> None:
+def test_training_patients_are_read_from_loras_and_backbone(tmp_path: Path, backbone: Path) -> None:
     loras = []
     for name, patients in (("a", ("s/A/1", "s/A/2")), ("b", ("s/A/1", "s/B/1")), ("c", None)):
         (tmp_path / name).mkdir()
@@ -156,19 +156,7 @@ def test_whom_they_learned_from_stands_beside_loras_and_backbone(tmp_path: Path,
 
 def test_images_to_start_from_are_those_of_training_by_plane_and_id(tmp_path: Path) -> None:
     def picture(image_id: str, plane: Plane, split: Split = "train") -> Picture:
-        row = Image(
-            file_name="",
-            image_id=image_id,
-            plane=plane,
-            split=split,
-            origin="real",
-            source="s",
-            site="A",
-            patient=f"{split}",
-            width=0,
-            height=0,
-            sha256="",
-        )
+        row = image_row(image_id, plane=plane, split=split, patient=f"{split}")
         noise = np.random.default_rng(list(image_id.encode())).integers(0, 256, (8, 8)).astype(np.uint8)
         return Picture(row, noise)
 

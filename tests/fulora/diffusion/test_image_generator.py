@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from image_rows import image_row
 from jaxtyping import UInt8
 from PIL import Image as Pil
 from PIL import ImageOps
 
 import fulora
-from fulora.data.image import Image
 from fulora.data.image_set import ImageSet, Picture
 from fulora.data.label_set import label_set
 from fulora.diffusion.config import GenerateConfig, PretrainConfig
@@ -290,7 +290,7 @@ def test_each_prompt_is_embedded_once_alone_and_the_text_encoder_let_go(backbone
     assert encoder() is None
 
 
-def test_a_prompt_that_several_planes_have_or_that_is_the_negative_one_is_embedded_once(backbone: Path) -> None:
+def test_equal_prompts_are_embedded_once(backbone: Path) -> None:
     pipe = load_backbone(backbone)
     seen: list[int] = []
     pipe.text_encoder.register_forward_pre_hook(lambda module, given: seen.append(len(given[0])))
@@ -364,21 +364,8 @@ def start_set(folder: Path) -> ImageSet:
     """Two brains and one femur to start from, of 40 x 24 px, and a brain to be tested on."""
 
     def picture(name: str, plane: str, split: str) -> Picture:
-        row = {
-            "file_name": "",
-            "image_id": name,
-            "plane": plane,
-            "origin": "real",
-            "source": "s",
-            "split": split,
-            "site": "A",
-            "patient": name,
-            "width": 0,
-            "height": 0,
-            "sha256": "",
-        }
         noise = np.random.default_rng(list(name.encode())).integers(0, 256, (24, 40)).astype(np.uint8)
-        return Picture(Image.model_validate(row), noise)
+        return Picture(image_row(name, plane=plane, split=split, patient=name), noise)
 
     folder.mkdir()
     names = (("b2", "brain", "train"), ("b1", "brain", "train"), ("f1", "femur", "train"), ("b0", "brain", "test"))
@@ -421,7 +408,7 @@ def test_a_plane_without_images_to_start_from_is_refused(tmp_path: Path, backbon
 # --- a GPU that is too small
 
 
-def test_a_batch_that_a_gpu_has_no_memory_for_is_told(backbone: Path) -> None:
+def test_a_batch_too_large_for_the_gpu_is_reported(backbone: Path) -> None:
     def full(*given: Any, **arguments: Any) -> Any:
         raise torch.OutOfMemoryError("CUDA out of memory")
 

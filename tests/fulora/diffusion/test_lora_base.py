@@ -92,7 +92,7 @@ def test_a_lora_trained_here_says_what_it_was_trained_to_predict(backbone: Path,
         load_lora(pipe_of(backbone, "v_prediction"), plain, 1.0)
 
 
-def test_another_end_of_the_schedule_is_said(backbone: Path, tmp_path: Path, capsys: Any) -> None:
+def test_another_end_of_the_noise_schedule_is_noted(backbone: Path, tmp_path: Path, capsys: Any) -> None:
     path = kohya(tmp_path / "l.safetensors", {"ss_v_parameterization": "True", "ss_zero_terminal_snr": "True"})
     load_lora(pipe_of(backbone, "v_prediction"), path, 1.0)
     assert "trained with zero terminal SNR, and the backbone has none" in capsys.readouterr().err
@@ -118,7 +118,7 @@ def test_another_family_is_refused_though_the_layers_fit(
         load_lora(load_backbone(backbone), path, 1.0)
 
 
-def test_the_family_of_layers_that_do_not_fit_is_said(backbone: Path, tmp_path: Path) -> None:
+def test_the_family_of_layers_that_do_not_fit_is_named(backbone: Path, tmp_path: Path) -> None:
     key = Q.replace("attn1_to_q", "attn2_to_k")
     save_file(
         {f"{key}.lora_down.weight": torch.ones(2, 1024), f"{key}.lora_up.weight": torch.ones(32, 2)},
@@ -190,7 +190,7 @@ def test_alpha_of_some_layers_is_not_alpha_of_all(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("header", "said"), [("1", True), ("2.0", False), ("many", True)])
-def test_a_header_that_no_layer_agrees_with_is_said(tmp_path: Path, header: str, said: bool) -> None:
+def test_a_header_that_no_layer_agrees_with_is_noted(tmp_path: Path, header: str, said: bool) -> None:
     lora = read_lora(kohya(tmp_path / "l.safetensors", {"ss_network_alpha": header}))
     expected = f"that of the layers is used (2), not the header's ss_network_alpha={header}" if said else ""
     assert describe_alpha(lora) == expected

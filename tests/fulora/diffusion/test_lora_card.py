@@ -95,7 +95,7 @@ def test_only_a_hub_id_is_a_base_model_of_the_hub(name: str) -> None:
     assert "someone" not in card
 
 
-def test_a_prompt_stands_in_the_head_only_if_all_images_have_it() -> None:
+def test_the_card_header_has_a_prompt_only_if_all_images_share_it() -> None:
     one = text(facts=TrainingFacts(captions=Counter({"a: 'fetal' brain": 3})))
     assert ModelCard(one).data.instance_prompt == "a: 'fetal' brain"
     assert ModelCard(text(facts=TrainingFacts(captions=Counter({"a\nb": 3})))).data.get("instance_prompt") is None
@@ -187,7 +187,7 @@ def test_results_of_a_loss_that_falls_to_the_end() -> None:
     assert "At step 0" not in results
 
 
-def test_an_average_is_said_to_be_one() -> None:
+def test_the_card_says_that_weights_are_averaged() -> None:
     assert "after step 300, averaged over steps." in text(LoraConfig(ema_decay=0.99))
 
 
@@ -212,7 +212,7 @@ def test_a_text_encoder_that_did_not_learn_is_not_named() -> None:
     assert "on the UNet of `owner" in text(LoraConfig(text_encoder_learning_rate=0))
 
 
-def test_files_beside_it_are_told() -> None:
+def test_the_card_lists_the_other_files() -> None:
     card = text(files=(FILE, KOHYA_FILE, "samples/step_000100.png", "samples/step_000300.png"))
     assert "![Synthetic pictures](samples/step_000300.png)" in card
     assert "`<lora:lora_kohya:1>`" in card

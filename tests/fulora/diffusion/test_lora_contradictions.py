@@ -106,7 +106,7 @@ def test_a_layer_under_two_names_is_refused(tmp_path: Path) -> None:
         ({}, ""),
     ],
 )
-def test_a_header_of_diffusers_with_another_alpha_is_said(tmp_path: Path, settings: dict[str, Any], said: str) -> None:
+def test_a_header_of_diffusers_with_another_alpha_is_noted(tmp_path: Path, settings: dict[str, Any], said: str) -> None:
     path = tmp_path / "l.safetensors"
     save_file(of_diffusers() | {f"unet.{Q}.alpha": torch.tensor(1.0)}, path, {ADAPTER: json.dumps(settings)})
     assert describe_alpha(read_lora(path)) == inspect_lora(path)["about_alpha"] == said

@@ -26,8 +26,8 @@ from fulora.diffusion.config import LoraConfig
 from fulora.diffusion.lora.adapters import LoraError, add_lora, all_lora_parameters
 from fulora.diffusion.lora.files import FILE, convert_lora, load_lora, save_lora
 from fulora.diffusion.lora.inspect import inspect_lora
+from fulora.diffusion.lora.layer_names import kohya_name, parse_key
 from fulora.diffusion.lora.metadata import build_metadata
-from fulora.diffusion.lora.names import kohya_name, parse_key
 from fulora.diffusion.lora.read import ADAPTER, read_lora
 from fulora.diffusion.lora.training_facts import TrainingFacts
 from fulora.diffusion.lora.weights import Lora, LoraModule, extract_lora
@@ -748,7 +748,7 @@ def test_captions_of_all_folders_are_counted_and_broken_headers_are_not_believed
         assert inspect_lora(tmp_path / FILE)["captions"] == expected
 
 
-def test_an_architecture_is_told_by_widths(tmp_path: Path) -> None:
+def test_an_architecture_is_recognised_by_its_widths(tmp_path: Path) -> None:
     key = "lora_unet_mid_block_attentions_0_transformer_blocks_0_attn2_to_k"
     for width, architecture in ((768, "sd1"), (1024, "sd2"), (32, "unknown")):
         save_file(

@@ -261,7 +261,7 @@ def test_arguments_are_cast_as_by_autocast() -> None:
     assert measure_peak(lambda: norm(low, (1000,)), torch.bfloat16, norms_in_fp32=True).total == 4 * half
 
 
-def test_small_blocks_are_counted_apart() -> None:
+def test_small_memory_blocks_are_counted_separately() -> None:
     """Only they leave holes on a CPU."""
 
     def compute() -> None:

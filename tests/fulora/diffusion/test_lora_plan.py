@@ -178,7 +178,7 @@ def test_pictures_and_captions_must_go_together(
         check_plan(CONFIG, pipe, TrainingImages(Examples(examples.pictures[:pictures], examples.captions[:texts])))
 
 
-def test_what_is_wrong_with_other_images_is_told_by_name(pipe: Pipeline, examples: Examples) -> None:
+def test_faulty_validation_and_prior_images_are_named(pipe: Pipeline, examples: Examples) -> None:
     with pytest.raises(LoraError, match="1 of 1 validation captions are empty, the first of image 0"):
         check_plan(CONFIG, pipe, TrainingImages(examples, validation=Examples(examples.pictures[:1], [" "])))
     with pytest.raises(LoraError, match="there are no prior images"):

@@ -67,7 +67,7 @@ def test_two_processes_give_what_one_gives(tmp_path: Path, backbone: Path, start
     assert sorted(path.name for path in (tmp_path / "two").iterdir()) == ["lora.safetensors", "metrics.jsonl"]
 
 
-def test_alone_nothing_is_exchanged() -> None:
+def test_a_single_process_does_not_communicate() -> None:
     alone = join_processes("cpu")
     assert (alone, alone.first) == (Processes(0, 1, torch.device("cpu")), True)
     parameter = torch.nn.Parameter(torch.zeros(2))

@@ -386,7 +386,7 @@ def test_a_backbone_that_predicts_the_sample_is_refused(tmp_path: Path, backbone
         train.fit(tmp_path, CONFIG, pipe, examples)
 
 
-def test_the_best_of_nothing_is_refused(tmp_path: Path, backbone: Path, examples: Examples) -> None:
+def test_best_weights_without_validation_images_are_refused(tmp_path: Path, backbone: Path, examples: Examples) -> None:
     with pytest.raises(LoraError, match="keep=best chooses by the loss on held-out patients, and there are none"):
         train.fit(tmp_path, changed(keep="best"), load_backbone(backbone), examples)
 

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from image_rows import synthetic_row
 from PIL import Image as Pil
 
-from fulora.data.image import Image
+from fulora.data.column_types import Plane
 from fulora.data.image_set import ImageSet, Picture
 from fulora.data.label_set import LabelSet, label_set
-from fulora.data.labels import Plane
 from fulora.data.pictures.embedded_metadata import read_mark
 from fulora.diffusion.sampling.picture_grid import (
     GAP_PX,
@@ -31,21 +31,7 @@ def image_set(
     pictures = []
     for place, plane in enumerate(planes):
         for number in range(count):
-            row = Image(
-                file_name="",
-                image_id=f"{plane}{number:03d}",
-                plane=plane,
-                split="train",
-                origin="synthetic",
-                source="fulora",
-                site="",
-                patient="",
-                seed="1",
-                generator="g0",
-                width=0,
-                height=0,
-                sha256="",
-            )
+            row = synthetic_row(f"{plane}{number:03d}", plane=plane, generator="g0")
             pictures.append(Picture(row, np.full(size[::-1], 100 * place + 5 * number + 10, np.uint8)))
     folder.mkdir()
     ImageSet.write(folder, pictures, labels=labels)
@@ -63,7 +49,7 @@ def test_a_grid_has_gaps_between_and_none_around() -> None:
     assert sorted(np.unique(found)) == [0, 1, 2, 3, 11, 12, 13]
 
 
-def test_the_first_pictures_of_each_plane_stand_in_its_row(tmp_path: Path) -> None:
+def test_each_plane_has_a_row_of_its_first_pictures(tmp_path: Path) -> None:
     images = image_set(tmp_path / "set", ("femur", "brain"), SHOWN + 3)
     write_overview(tmp_path / "all.png", images, ("femur", "brain"))
     with Pil.open(tmp_path / "all.png") as image:
@@ -105,7 +91,7 @@ def test_a_marked_picture_holds_its_pixels(tmp_path: Path) -> None:
     assert (mark.synthetic, mark.caption, mark.seed, mark.generator) == (True, "c", "s", "g")
 
 
-def test_long_names_and_those_of_any_script_stand_in_several_lines(tmp_path: Path) -> None:
+def test_long_names_and_other_scripts_are_wrapped(tmp_path: Path) -> None:
     names = ("x", "Ductus venosus in the midsagittal plane with Doppler 腎臓", "a" * 80)
     labels = LabelSet.derived(names)
     images = image_set(tmp_path / "set", names, 1, labels=labels)

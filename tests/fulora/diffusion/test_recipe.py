@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from image_rows import synthetic_row
 from PIL import Image as Pil
 from PIL.PngImagePlugin import PngInfo
 from pydantic import ValidationError
@@ -48,22 +49,7 @@ RECIPE = Recipe.model_validate(
 
 
 def written(path: Path, recipe: str) -> Image:
-    row = Image(
-        file_name="images/a.png",
-        image_id="a",
-        plane="brain",
-        split="train",
-        origin="synthetic",
-        source="fulora",
-        site="",
-        patient="",
-        seed="1",
-        generator="g",
-        recipe=recipe,
-        width=8,
-        height=8,
-        sha256="0",
-    )
+    row = synthetic_row(file_name="images/a.png", recipe=recipe, sha256="0")
     Pil.fromarray(np.zeros((8, 8), np.uint8)).save(path, pnginfo=png_info(row))
     return row
 
@@ -91,7 +77,7 @@ def test_text_that_is_no_row_is_refused(tmp_path: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.jpg"])
-def test_a_picture_that_says_nothing_is_refused(tmp_path: Path, name: str) -> None:
+def test_a_picture_without_a_recipe_is_refused(tmp_path: Path, name: str) -> None:
     written(tmp_path / "first.png", RECIPE.model_dump_json())
     with Pil.open(tmp_path / "first.png") as image:
         image.save(tmp_path / name)
@@ -99,7 +85,7 @@ def test_a_picture_that_says_nothing_is_refused(tmp_path: Path, name: str) -> No
         read_row(tmp_path / name)
 
 
-def test_what_is_no_picture_or_not_there_is_told(tmp_path: Path) -> None:
+def test_missing_files_and_files_that_are_no_pictures_are_named(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"words")
     with pytest.raises(OSError, match="cannot identify image file"):
         read_row(tmp_path / "a.png")

@@ -173,7 +173,7 @@ def test_a_folder_that_was_moved_with_its_sources_still_knows_them(tmp_path: Pat
         assert written(again, tmp_path) == again.path.read_bytes()
 
 
-def test_copies_of_several_sets_in_one_folder_are_kept_apart(tmp_path: Path, sources: Sources) -> None:
+def test_images_of_several_sets_in_one_folder_are_not_mixed(tmp_path: Path, sources: Sources) -> None:
     """Sets with one seed that differ in a prompt, in how far they forget an image, or in whether there is one."""
     used, start = inputs(sources.backbone), inputs(sources.backbone, start=sources.real)
     sets = {
@@ -315,7 +315,7 @@ def on(sources: Sources, folder: Path, **compute: object) -> Path:
     return changed(path, folder / "there.png", compute=said)
 
 
-def test_another_kind_of_device_is_refused_and_another_model_is_said(
+def test_another_kind_of_device_is_refused_and_another_model_is_noted(
     tmp_path: Path, sources: Sources, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given = InputOverrides(sources.backbone, start=sources.real, device="cpu")

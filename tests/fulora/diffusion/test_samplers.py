@@ -32,7 +32,7 @@ def with_steps(sampler: Any, steps: int) -> Any:
     return sampler
 
 
-def test_each_is_what_it_is_called() -> None:
+def test_each_sampler_name_builds_its_scheduler() -> None:
     kinds = {name: type(build_sampler(schedule(), name)) for name in SAMPLERS}
     assert kinds == {
         "dpm++": DPMSolverMultistepScheduler,

@@ -124,7 +124,7 @@ def test_a_picture_with_a_fault_is_drawn_again_with_the_next_seed(
     assert list((tmp_path / "out" / ".work").iterdir()) == []
 
 
-def test_of_two_equal_pictures_in_a_shard_the_later_one_is_drawn_again(
+def test_of_two_equal_pictures_in_a_shard_the_later_one_is_generated_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, generator: ImageGenerator, used: GenerationInputs
 ) -> None:
     def seed(cfg: SamplingConfig, plane: str, index: int, attempt: int) -> int:
@@ -153,7 +153,7 @@ def test_pixels_that_other_shards_have_are_drawn_again(
     assert len(taken) == 1
 
 
-def test_pictures_of_two_samplers_stand_in_order(tmp_path: Path, used: GenerationInputs) -> None:
+def test_pictures_of_two_samplers_are_in_order(tmp_path: Path, used: GenerationInputs) -> None:
     both = ready(used, complete(batch_size=4, sampler=("euler", "unipc")))
     make_shard(EIGHT, tmp_path, both, used)
     recipes = [json.loads(row.recipe) for row in read_shard(EIGHT, tmp_path).rows]
@@ -273,7 +273,7 @@ def fill(out: Path, generator: ImageGenerator, used: GenerationInputs) -> None:
         make_shard(EIGHT, out, generator, used)
 
 
-def test_other_errors_of_the_system_are_told_as_they_are(
+def test_other_system_errors_are_reported_unchanged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, generator: ImageGenerator, used: GenerationInputs
 ) -> None:
     failing(monkeypatch, errno.EACCES, 1)

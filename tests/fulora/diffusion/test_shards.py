@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from generation_run import complete
+from image_rows import synthetic_row
 
-from fulora.data.image import Image
 from fulora.diffusion.sets.shards import (
     RejectedImage,
     Shard,
@@ -25,22 +25,7 @@ from fulora.diffusion.sets.shards import (
 )
 
 SHARD = Shard("brain", 0, 0, 2)
-ROW = Image(
-    file_name="images/brain-00000/a.png",
-    image_id="a",
-    plane="brain",
-    split="train",
-    origin="synthetic",
-    source="fulora",
-    site="",
-    patient="",
-    seed="1",
-    generator="g",
-    recipe="{}",
-    width=4,
-    height=4,
-    sha256="0" * 64,
-)
+ROW = synthetic_row(file_name="images/brain-00000/a.png", recipe="{}", width=4, height=4, sha256="0" * 64)
 RECORD = ShardRecord(rows=(ROW,), rejected=(RejectedImage(index=1, attempt=0, fault="black"),))
 
 

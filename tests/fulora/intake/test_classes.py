@@ -96,7 +96,7 @@ def test_folders_are_the_classes(tmp_path: Path, names: list[str]) -> None:
     assert set(found.counts["plane"]) == set(names)
 
 
-def test_a_word_of_a_plane_is_a_class_of_its_own_unless_the_set_is_named(tmp_path: Path) -> None:
+def test_a_synonym_is_its_own_class_unless_a_label_set_is_named(tmp_path: Path) -> None:
     folders(tmp_path / "own", ["Fetal brain", "THORAX"])
     assert names_of(tmp_path, OWN) == ("Fetal brain", "THORAX")
     assert {image.plane for image in rows(tmp_path, [], OWN, label_set="fetal_planes")} == {"brain", "thorax"}
@@ -219,7 +219,7 @@ def test_label_sets_that_cannot_be(value: object, message: str) -> None:
         config(OWN, label_set=value)
 
 
-def test_an_unknown_class_is_told_once(tmp_path: Path) -> None:
+def test_an_unknown_class_is_noted_once(tmp_path: Path) -> None:
     folders(tmp_path / "own", ["brain", "Kopf"], each=3)
     told: list[str] = []
     assert len(rows(tmp_path, told, OWN, label_set="fetal_planes")) == 3

@@ -32,7 +32,7 @@ from fulora.intake.sources.hc18 import Hc18Config
 from fulora.intake.sources.lora_planes import LoraPlanesConfig
 from fulora.intake.sources.psfhs import PsfhsConfig
 from fulora.workspace import Workspace
-from pipelines.sources import curated
+from pipelines.study_inputs import curated
 
 KEY = "0123456789abcdef"
 PHANTOM = draw("brain", [0], site="A", size_px=96, seed=3).images[0]
@@ -273,7 +273,7 @@ CHANGES = [
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_anything_else_than_what_was_shown_is_refused(export: Path, change: Callable[[Path], str]) -> None:
+def test_confirming_other_content_than_was_reviewed_is_refused(export: Path, change: Callable[[Path], str]) -> None:
     message = change(export)
     with pytest.raises(ConfirmationError, match=message):
         confirm_folder(export, "A. Person")
@@ -281,7 +281,7 @@ def test_anything_else_than_what_was_shown_is_refused(export: Path, change: Call
 
 
 @pytest.mark.parametrize("by", ["", "  ", "x" * 201, "A\x1b[2J"])
-def test_somebody_has_to_say_who_looked(export: Path, by: str) -> None:
+def test_a_confirmation_needs_the_name_of_a_person(export: Path, by: str) -> None:
     with pytest.raises(ConfirmationError, match="give the name of the person who checked"):
         confirm_folder(export, by)
 
@@ -372,7 +372,9 @@ def test_a_set_in_which_no_text_was_looked_for_has_no_state(tmp_path: Path) -> N
 
 @pytest.mark.real_data
 @pytest.mark.parametrize("name", ["lora_planes", "african_planes", "hc18", "psfhs"])
-def test_a_name_over_tissue_is_on_the_sheets_and_nothing_is_claimed(data_root: Path, tmp_path: Path, name: str) -> None:
+def test_a_name_over_tissue_is_on_the_sheets_and_the_image_is_not_called_clean(
+    data_root: Path, tmp_path: Path, name: str
+) -> None:
     read = {
         "lora_planes": lambda: LoraPlanesConfig().read(SourceInputs(data_root / "fetal_planes_lora")),
         "african_planes": lambda: AfricanPlanesConfig().read(SourceInputs(data_root / "african" / "african_train")),

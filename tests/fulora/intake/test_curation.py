@@ -105,7 +105,7 @@ def test_text_goes_and_an_account_is_given(tmp_path: Path) -> None:
     assert audit.sites["own"]["images"] == 6
 
 
-def test_no_picture_is_shown_twice_and_the_unchanged_are_shown_too(tmp_path: Path) -> None:
+def test_contact_sheets_show_every_picture_exactly_once(tmp_path: Path) -> None:
     folder = folder_of_planes(tmp_path / "in", 3)
     (folder / "brain" / "P0_again.png").write_bytes((folder / "brain" / "P0_brain.png").read_bytes())
     Pil.fromarray(np.full((20, 30), 90, np.uint8)).save(folder / "brain" / "P2_tiny.png")
@@ -120,7 +120,7 @@ def test_no_picture_is_shown_twice_and_the_unchanged_are_shown_too(tmp_path: Pat
     assert (counts["images"], counts["nothing removed, not checked"], counts["different pictures"]) == (8, 1, 7)
 
 
-def test_nothing_is_removed_where_that_is_said(tmp_path: Path) -> None:
+def test_deidentify_nothing_removes_nothing(tmp_path: Path) -> None:
     folder = folder_of_planes(tmp_path / "in", 2)
     images, *_ = written(folder, tmp_path / "out", fit="native", deidentify="nothing", role="train")
     assert all(images.pixels(row)[:40].any() for row in images.rows())
@@ -210,7 +210,7 @@ def test_a_few_images_or_patients_of_each_plane_train() -> None:
         }
 
 
-def test_a_split_that_nobody_is_in() -> None:
+def test_a_split_without_patients() -> None:
     everyone = SourceConfig.model_validate({"role": "train+validation+test", "split": "blocks", "gap": 9})
     with pytest.raises(SplitError, match=r"none of 24 patients is in"):
         split_patients(members(), everyone, 0)

@@ -110,7 +110,7 @@ def test_a_linear_scan_is_a_rectangle() -> None:
     assert not result.pixels[:45].any()
 
 
-def test_text_close_to_the_sector_is_told_from_it() -> None:
+def test_text_close_to_the_sector_is_distinguished_from_it() -> None:
     pixels = fan_picture()
     text = np.zeros_like(pixels)
     cv2.putText(text, "DOE^JANE", (470, 120), cv2.FONT_HERSHEY_SIMPLEX, 0.6, 220, 1, cv2.LINE_AA)
@@ -141,7 +141,7 @@ def test_a_scan_that_fills_the_picture_stays_whole() -> None:
     ids=["black", "narrow", "tiny", "one pixel"],
 )
 @pytest.mark.parametrize("where", ["outside", "everywhere"])
-def test_what_cannot_be_told_stays_whole_and_says_so(pixels: np.ndarray, where: str) -> None:
+def test_an_image_without_a_clear_sector_is_unchanged_and_not_confident(pixels: np.ndarray, where: str) -> None:
     result = remove_overlays(pixels, where)  # type: ignore[arg-type]
     assert not result.confident
     assert result.sector.all()
@@ -276,7 +276,7 @@ def test_words_go_where_no_sector_is_found() -> None:
     assert not result.pixels.any()
 
 
-def test_what_was_looked_for_is_said() -> None:
+def test_the_record_names_what_was_searched_for() -> None:
     assert describe_search(None, None) == "nowhere: no text was searched"
     assert describe_search("outside", None) == "around the sector; no text detector was used"
     assert describe_search("everywhere", box_of_words).startswith(

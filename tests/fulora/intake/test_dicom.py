@@ -224,7 +224,7 @@ def test_a_window_is_in_rescaled_units(tmp_path: Path) -> None:
     assert np.abs(shown(tmp_path, data) - expected).max() <= 0.501
 
 
-def test_a_slope_alone_changes_nothing_that_is_seen(tmp_path: Path) -> None:
+def test_a_rescale_slope_alone_does_not_change_the_pixels(tmp_path: Path) -> None:
     data = picture(RAMP, bits=12)
     data.RescaleSlope, data.RescaleIntercept = "0.5", "7"
     assert np.abs(shown(tmp_path, data) - RAMP * (255 / 4095)).max() <= 0.501
@@ -312,7 +312,7 @@ def test_a_broken_frame_does_not_spoil_the_others(tmp_path: Path) -> None:
 # --- names
 
 
-def test_nothing_says_who_it_is(tmp_path: Path) -> None:
+def test_no_output_identifies_the_patient(tmp_path: Path) -> None:
     data = picture()
     save(tmp_path / "Doe_Jane" / "H-4711.dcm", data)
     image = only(tmp_path)
@@ -384,7 +384,7 @@ def test_a_folder_of_an_export_is_no_class(tmp_path: Path, name: str) -> None:
         list(read_dicom(tmp_path, None, key=KEY))
 
 
-def test_a_file_in_no_folder_shows_what_is_said(tmp_path: Path) -> None:
+def test_a_file_outside_class_folders_needs_a_configured_plane(tmp_path: Path) -> None:
     save(tmp_path / "x", picture())
     with pytest.raises(SourceError, match=r"x: is in no class folder; move it .* set plane="):
         list(read_dicom(tmp_path, None, key=KEY))
@@ -471,7 +471,7 @@ def changed(**others: object) -> Callable[[], Dataset]:
         (changed(PixelData=None), r"no pixels \(SOP class Ultrasound Image Storage\): not an image, or truncated"),
     ],
 )
-def test_what_cannot_be_used_is_told_and_left_out(tmp_path: Path, make: Callable[[], Dataset], message: str) -> None:
+def test_unusable_files_are_noted_and_left_out(tmp_path: Path, make: Callable[[], Dataset], message: str) -> None:
     save(tmp_path / "b" / "x", make())
     save(tmp_path / "c", picture())
     with pytest.raises(SourceError, match=rf"b/x: {message}"):
@@ -491,7 +491,7 @@ def test_a_picture_without_a_uid_has_no_name(tmp_path: Path) -> None:
         only(tmp_path)
 
 
-def test_a_copy_is_told(tmp_path: Path) -> None:
+def test_a_copy_is_noted(tmp_path: Path) -> None:
     data = picture()
     save(tmp_path / "a", data)
     save(tmp_path / "b", data)
@@ -499,7 +499,7 @@ def test_a_copy_is_told(tmp_path: Path) -> None:
         list(read_dicom(tmp_path, "brain", key=KEY))
 
 
-def test_a_value_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+def test_an_unreadable_value_is_named(tmp_path: Path) -> None:
     path = save(tmp_path / "x", changed(NumberOfFrames=12)())
     path.write_bytes(path.read_bytes().replace(b"IS\x02\x0012", b"IS\x02\x00zz"))
     with (
@@ -509,7 +509,7 @@ def test_a_value_that_cannot_be_read_is_told(tmp_path: Path) -> None:
         only(tmp_path)
 
 
-def test_a_link_out_of_the_folder_is_told(tmp_path: Path) -> None:
+def test_a_link_out_of_the_folder_is_named(tmp_path: Path) -> None:
     save(tmp_path / "outside", picture())
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "x").symlink_to(tmp_path / "outside")
@@ -585,9 +585,7 @@ def with_syntax(syntax: UID) -> Dataset:
         (lambda: with_syntax(JPEGBaseline8Bit), "its compressed data end within their header; replace or remove it"),
     ],
 )
-def test_pixels_that_cannot_be_told_are_one_clear_error(
-    tmp_path: Path, make: Callable[[], Dataset], message: str
-) -> None:
+def test_ambiguous_pixels_are_one_clear_error(tmp_path: Path, make: Callable[[], Dataset], message: str) -> None:
     save(tmp_path / "x.dcm", make())
     with pytest.raises(SourceError, match=rf"x\.dcm: {message}"):
         only(tmp_path).load()

@@ -40,7 +40,7 @@ TAGS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
     ],
     ids=lambda how: "-".join(f"{key}={value}" for key, value in how.items()),
 )
-def test_a_jpeg_shows_what_it_shows_everywhere(tmp_path: Path, tag: str, how: dict[str, object]) -> None:
+def test_a_jpeg_is_read_and_written_with_the_same_pixels(tmp_path: Path, tag: str, how: dict[str, object]) -> None:
     data = compressed([jpeg(**how)], JPEGBaseline8Bit, tag)  # type: ignore[arg-type]
     (found,) = read_and_written(tmp_path, data)
     assert np.abs(found - LUMA).max() <= 4
@@ -48,7 +48,9 @@ def test_a_jpeg_shows_what_it_shows_everywhere(tmp_path: Path, tag: str, how: di
 
 @pytest.mark.parametrize("syntax", [JPEGBaseline8Bit, JPEGExtended12Bit])
 @pytest.mark.parametrize(("tag", "space"), [("RGB", "RGB"), ("YBR_FULL", "YBR"), ("YBR_FULL_422", "YBR")])
-def test_a_jpeg_that_says_nothing_is_what_the_attribute_says(tmp_path: Path, syntax: UID, tag: str, space: str) -> None:
+def test_a_jpeg_without_a_colour_transform_follows_the_attribute(
+    tmp_path: Path, syntax: UID, tag: str, space: str
+) -> None:
     """Components 0, 1, 2 without a marker, as some scanners write RGB."""
     (found,) = read_and_written(tmp_path, compressed([jpeg(space=space, ids=b"\0\1\2")], syntax, tag))
     assert np.abs(found - LUMA).max() <= 4

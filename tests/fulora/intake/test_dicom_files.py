@@ -94,7 +94,7 @@ def test_what_holds_no_ultrasound_image_is_passed_over_and_named(
     assert len(list(read_dicom(tmp_path, "brain", refuse, key=KEY))) == 1
 
 
-def test_files_of_other_kinds_may_stand_beside(tmp_path: Path) -> None:
+def test_files_of_other_kinds_are_allowed_in_the_folder(tmp_path: Path) -> None:
     save(tmp_path / "a" / "picture.txt", dicom())  # an ending does not make it a text
     for name in ("notes.txt", "list.CSV", "README", "AUTORUN.INF", "index.html", "VIEWER/logo.png", "VIEWER/x.dll"):
         path = tmp_path / name
@@ -170,7 +170,7 @@ def test_an_image_that_lacks_what_it_needs_is_an_error(tmp_path: Path, data: Dat
         list(find_ultrasound(tmp_path, refuse))
 
 
-def test_links_and_pipes_are_told(tmp_path: Path) -> None:
+def test_links_and_pipes_are_named(tmp_path: Path) -> None:
     save(tmp_path / "in" / "good", dicom())
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "in" / "gone").symlink_to("nothing")
@@ -182,7 +182,7 @@ def test_links_and_pipes_are_told(tmp_path: Path) -> None:
     assert all("a link to a folder, a broken link, or no regular file; remove it" in line for line in wrong)
 
 
-def test_a_folder_that_cannot_be_opened_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_cannot_be_opened_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save(tmp_path / "good", dicom())
     real = os.scandir
 
@@ -197,7 +197,7 @@ def test_a_folder_that_cannot_be_opened_is_told(tmp_path: Path, monkeypatch: pyt
     assert (images, wrong) == (["good"], [f"{tmp_path / 'shut'}: cannot be opened (Permission denied)"])
 
 
-def test_a_file_that_cannot_be_opened_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_cannot_be_opened_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save(tmp_path / "good", dicom())
     save(tmp_path / "shut", dicom())
     real = Path.open
@@ -265,7 +265,7 @@ def test_one_wrong_file_is_refused_by_all(disc: Path, tmp_path: Path) -> None:
     assert str(refused.value).splitlines()[1:] == list(wrong.examples)
 
 
-def test_a_disc_without_images_is_said_to_be_one(disc: Path) -> None:
+def test_a_disc_without_images_is_reported(disc: Path) -> None:
     for number in (0, 1):
         (disc / "IMAGES" / f"IM{number}").unlink()
     message = "disc: no ultrasound image among its files; passed over: 4, such as .*DICOMDIR: passed over: a DICOMDIR"
@@ -281,7 +281,7 @@ def test_where_all_is_wrong_all_is_named(tmp_path: Path) -> None:
         files_to_deidentify(tmp_path)
 
 
-def test_attributes_that_are_not_followed_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_ignored_attributes_are_noted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """By check as a note, and by deidentify; curate stops at none of them, and leaves none out."""
     folder = tmp_path / "in"
     save(folder / "a", compressed([jpeg(RAMP)] * 5, JPEGBaseline8Bit, "MONOCHROME2", RAMP))

@@ -155,7 +155,7 @@ def long_segmented() -> Dataset:
         (long_segmented(), "a segmented palette of 512 8-bit entries is not supported; export it as RGB"),
     ],
 )
-def test_a_palette_that_cannot_be_told_is_refused(tmp_path: Path, data: Dataset, message: str) -> None:
+def test_an_ambiguous_palette_is_refused(tmp_path: Path, data: Dataset, message: str) -> None:
     path = save(tmp_path / "in" / "x", data)
     for said in refusals(path.parent, path):
         with pytest.raises(SourceError, match=message):

@@ -392,7 +392,7 @@ def test_no_patient_id_stays_none() -> None:
 
 
 @pytest.mark.parametrize("said", ["NO", "YES", None])
-def test_nothing_is_claimed_of_pixels_that_nobody_looked_at(tmp_path: Path, said: str | None) -> None:
+def test_pixels_that_were_not_reviewed_are_not_called_clean(tmp_path: Path, said: str | None) -> None:
     data = picture()
     data.BurnedInAnnotation = said
     back, audit, _ = written(tmp_path, data)
@@ -512,7 +512,7 @@ def test_a_cine_keeps_its_kind(tmp_path: Path) -> None:
 # --- what is refused
 
 
-def test_pixels_are_looked_at_or_said_to_be_unchecked() -> None:
+def test_pixels_are_searched_for_text_or_declared_unchecked() -> None:
     for clean, unchecked in ((None, False), (nothing, True)):
         with pytest.raises(
             ProfileError, match="burned-in text: give either a function `clean`, or pixels_unchecked=True"

@@ -217,7 +217,7 @@ def test_a_removed_folder_is_unpacked_again_without_a_download(server: Server, t
     assert (to / "one" / "list.csv").read_bytes() == b"a;b\n"
 
 
-def test_an_unknown_checksum_is_said_with_the_one_found(server: Server, to: Path) -> None:
+def test_an_unknown_checksum_is_noted_with_the_computed_one(server: Server, to: Path) -> None:
     said: list[str] = []
     get(dataset(remote("big.bin", None)), to, server, said.append)
     expected = f"big.bin: unknown checksum; {BIG.page} lists it, and this file has {md5(BODY)}"
@@ -257,7 +257,7 @@ def test_a_broken_connection_is_taken_up_at_once(server: Server, to: Path) -> No
     assert names(to) == ["big.bin"]
 
 
-def test_a_connection_that_breaks_for_good_keeps_what_has_come(server: Server, to: Path) -> None:
+def test_a_broken_connection_keeps_the_downloaded_part(server: Server, to: Path) -> None:
     server.cut_after = [327_680, 0]
     broken = (
         r"Heads \(Zenodo 1\), big\.bin: the connection broke after 327,680 of 1,000,003 bytes; run again to continue"
@@ -295,7 +295,7 @@ def test_a_body_that_is_always_too_short(server: Server, to: Path) -> None:
 
 @pytest.mark.parametrize("etag", [True, False])
 def test_a_file_that_changed_in_between_begins_anew(server: Server, to: Path, etag: bool) -> None:
-    """With a tag the same size is told apart; without one, another size is."""
+    """An ETag shows a change of content at equal size; without one, only a change of size is noticed."""
     server.etag, server.cut_after = etag, [327_680, 0]
     unknown = dataset(remote("big.bin", None))
     with pytest.raises(InterruptedDownloadError, match="broke after 327,680 of"):
@@ -328,7 +328,7 @@ def test_a_download_that_was_killed_before_it_was_moved(server: Server, to: Path
     assert server.sent == len(b"<html>no</html>")
 
 
-def test_a_part_of_which_nothing_is_known_begins_anew(server: Server, to: Path) -> None:
+def test_a_partial_download_without_a_record_starts_again(server: Server, to: Path) -> None:
     part = to / ".download.partial" / "big.bin.part"
     part.parent.mkdir(parents=True)
     part.write_bytes(OTHER[:500])
@@ -533,7 +533,7 @@ def test_the_bar_obeys_the_switch(server: Server, to: Path, monkeypatch: pytest.
     assert ("big.bin" in screen.getvalue()) == shown
 
 
-def test_what_is_told_goes_to_standard_error(server: Server, to: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_notes_go_to_standard_error(server: Server, to: Path, capfd: pytest.CaptureFixture[str]) -> None:
     download(dataset(remote("big.bin", None)), to, base_url=server.url)
     out, err = capfd.readouterr()
     assert out == ""

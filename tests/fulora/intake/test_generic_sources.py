@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from image_rows import image_row
 from PIL import Image as Pil
 from PIL.PngImagePlugin import PngInfo
 
-from fulora.data.image import Image
+from fulora.data.column_types import Plane, Split
 from fulora.data.image_set import ImageSet, Picture
 from fulora.data.label_set import label_set
-from fulora.data.labels import Plane, Split
 from fulora.intake.config import AnySource
 from fulora.intake.masks.validation import head_mask, validate_mask
 from fulora.intake.masks.value_mapping import find_mask_values
@@ -116,7 +116,7 @@ def test_planes_have_few_names(text: str, plane: Plane | None) -> None:
     assert CLASSES.named(text) == plane
 
 
-def test_a_patient_is_found_by_a_pattern_or_said_to_be_unknown() -> None:
+def test_a_patient_is_found_by_a_pattern_or_declared_unknown() -> None:
     assert patient_finder(PATIENT, False)("brain/Patient0018_x") == "0018"
     assert patient_finder(None, True)("brain/x") == "brain/x"
 
@@ -184,7 +184,7 @@ def test_masks_are_class_numbers(tmp_path: Path, mode: str) -> None:
     np.testing.assert_array_equal(read(tmp_path / "m.png"), BLOB)
 
 
-def test_black_and_one_shade_is_0_and_1_and_class_numbers_stand_for_themselves(tmp_path: Path) -> None:
+def test_black_and_one_shade_are_0_and_1_and_class_numbers_are_kept(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read(save(tmp_path / "m.png", BLOB * 255)), BLOB)
     np.testing.assert_array_equal(read(save(tmp_path / "m.png", BLOB * 2)), BLOB * 2)
     np.testing.assert_array_equal(read(save(tmp_path / "m.png", BLOB * 254)), BLOB)
@@ -457,7 +457,7 @@ def test_rows_that_cannot_be_used(tmp_path: Path, row: dict[str, object] | str, 
         list(images_of(ImageFolderConfig(folder="."), tmp_path))
 
 
-def test_images_and_rows_without_each_other_and_twice(tmp_path: Path) -> None:
+def test_images_without_rows_rows_without_images_and_duplicates(tmp_path: Path) -> None:
     for name in ("x.png", "z.png"):
         save(tmp_path / name)
     write_rows(tmp_path, ROW, {**ROW, "file_name": "./x.png"}, {**ROW, "file_name": "y.png"})
@@ -476,10 +476,8 @@ def test_images_and_rows_without_each_other_and_twice(tmp_path: Path) -> None:
 def picture(name: str, split: Split, patient: str, **changes: Any) -> Picture:
     drawn = np.random.default_rng(list(name.encode())).integers(0, 256, (12, 16)).astype(np.uint8)
     mask = BLOB if changes.pop("masked", False) else None
-    known = {"plane": "brain", "origin": "real", "source": "hc18", "site": "nijmegen", "sha256": ""}
-    size = {"file_name": "", "width": 16, "height": 12}
-    row = Image.model_validate({"image_id": name, "split": split, "patient": patient, **known, **size, **changes})
-    return Picture(row, drawn, mask)
+    about = {"split": split, "patient": patient, "source": "hc18", "site": "nijmegen"}
+    return Picture(image_row(name, **(about | changes)), drawn, mask)
 
 
 @pytest.mark.parametrize("missing", ["NA", "N/A", "nan", "NULL", "None", "#N/A", "-", ".", "", None, float("nan")])

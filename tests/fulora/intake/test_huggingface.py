@@ -194,7 +194,7 @@ def test_the_classes_of_a_set_are_its_labels(tmp_path: Path) -> None:
     assert {image.plane for image in read_source(both, SourceInputs(folder, labels=kidneys))} == {"kidney"}
 
 
-def test_rows_that_say_nothing_are_told_and_the_others_read(tmp_path: Path) -> None:
+def test_empty_rows_are_noted_and_the_others_read(tmp_path: Path) -> None:
     rows = {"image": [{"bytes": png(picture(n)), "path": None} for n in range(4)], "label": ["a", None, "a", "a"]}
     rows |= {"who": ["1", "2", "", "3"], "mm": ["0.2", "0.2", "0.2", "12"]}
     made = datasets.Dataset.from_dict(
@@ -219,7 +219,7 @@ def test_rows_that_say_nothing_are_told_and_the_others_read(tmp_path: Path) -> N
     assert "row 3: pixel_size_mm" in told[2]
 
 
-def test_a_picture_that_is_not_there_or_not_of_the_folder_is_told(tmp_path: Path) -> None:
+def test_a_picture_that_is_missing_or_outside_the_folder_is_named(tmp_path: Path) -> None:
     Pil.fromarray(picture(0)).save(tmp_path / "elsewhere.png")
     for name, cell, message in (
         ("out", str(tmp_path / "elsewhere.png"), "leads out of"),

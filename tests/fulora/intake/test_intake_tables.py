@@ -12,8 +12,8 @@ import openpyxl
 import pandas as pd
 import pytest
 
+from fulora.intake.published_lists import MAX_BYTES, MAX_CELL, MAX_CELLS, number_in, read_header, read_rows, read_text
 from fulora.intake.raw_image import OnSkip, SourceError, refuse
-from fulora.intake.tables import MAX_BYTES, MAX_CELL, MAX_CELLS, number_in, read_header, read_rows, read_text
 
 
 def saved(folder: Path, content: bytes, name: str = "list.csv") -> Path:
@@ -91,7 +91,7 @@ def test_columns_can_have_another_name(tmp_path: Path) -> None:
     assert read_rows(path, ("name",), renamed={"Filename": "name"}) == [(2, {"name": "a", "plane": "b"})]
 
 
-def test_a_row_of_another_length_is_told_and_the_others_are_read(tmp_path: Path) -> None:
+def test_a_row_of_another_length_is_noted_and_the_others_are_read(tmp_path: Path) -> None:
     path = saved(tmp_path, b"name,plane\na,Fetal brain\nshort\nlong,x,y\nb,Other\n")
     told: list[str] = []
     assert read_table(path, on_skip=told.append) == ROWS
@@ -268,7 +268,7 @@ def test_spreadsheets_that_cannot_be_read(tmp_path: Path, make: Callable[[Path],
 
 def test_the_number_of_cells_is_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert MAX_CELLS == 1_000_000
-    monkeypatch.setattr("fulora.intake.tables.MAX_CELLS", 10_000)
+    monkeypatch.setattr("fulora.intake.published_lists.MAX_CELLS", 10_000)
     path = repacked(tmp_path / "list.xlsx", many_cells)
     with pytest.raises(SourceError, match=r"list\.xlsx: more than 10,000 cells"):
         read_table(path, ("a",))

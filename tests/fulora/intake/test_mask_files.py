@@ -116,7 +116,7 @@ def test_masks_beside_their_images_are_found_by_their_names(tmp_path: Path) -> N
     ("name", "case"),
     [("a.b_Mask.png", "a.b"), ("a.b.nii.gz", "a.b"), ("A.NII.GZ", "A"), ("a_pred.mha", "a"), ("a_HC.png", "a_HC")],
 )
-def test_a_case_is_the_name_less_what_says_mask(name: str, case: str) -> None:
+def test_a_case_is_the_file_name_without_its_mask_suffix(name: str, case: str) -> None:
     assert case_name(Path("folder", name)) == case
 
 

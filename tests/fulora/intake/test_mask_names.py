@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pil
 
-from fulora.assessment.pictures import read_pictures
+from fulora.assessment.loaded_pictures import read_pictures
 from fulora.data.label_set import label_set
 from fulora.intake.layout_detection import detect_layout
 from fulora.intake.masks.file_names import case_name, find_pictures_and_masks, is_named_as_mask
@@ -63,7 +63,7 @@ def make(folder: Path, *names: str) -> Path:
         "a_prediction.png",
     ],
 )
-def test_masks_are_told_by_their_names_and_folders(name: str) -> None:
+def test_masks_are_recognised_by_their_names_and_folders(name: str) -> None:
     assert is_named_as_mask(Path("masks"), Path("masks") / name)
 
 
@@ -80,7 +80,7 @@ def test_a_case_has_its_accents_composed_and_no_word_for_mask() -> None:
     assert case_name(Path("mask_010.png")) == case_name(Path("010_seg.nii.gz")) == "010"
 
 
-def test_pictures_and_masks_of_a_folder_are_told_apart(tmp_path: Path) -> None:
+def test_pictures_and_masks_of_a_folder_are_separated(tmp_path: Path) -> None:
     make(tmp_path, "a.png", "a_Mask.png", "images/b.png", "masks/b.png", "audit/site.png", *CLUTTER)
     (tmp_path / "audit" / "summary.json").write_text("{}")
     pictures, masks = find_pictures_and_masks(tmp_path)
@@ -89,7 +89,7 @@ def test_pictures_and_masks_of_a_folder_are_told_apart(tmp_path: Path) -> None:
     assert sorted(find_masks(tmp_path)) == ["a", "b"]
 
 
-def test_pictures_beside_masks_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_pictures_among_masks_are_noted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     find_masks(make(tmp_path, "a.png", "a_Mask.png", "b.png"))
     assert "1 files are named like masks; the 2 others are images, such as a.png" in capsys.readouterr().err
 

@@ -133,7 +133,7 @@ def test_fractions_are_no_classes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("quality", [50, 75, 90])
-def test_noise_of_jpeg_near_black_and_white_is_cut_and_said(tmp_path: Path, quality: int) -> None:
+def test_jpeg_noise_near_black_and_white_is_thresholded_and_noted(tmp_path: Path, quality: int) -> None:
     head = np.kron(HEAD, np.ones((8, 8), np.uint8))
     rows, columns = np.ogrid[:192, :256]
     head[(rows - 96) ** 2 / 70**2 + (columns - 128) ** 2 / 90**2 <= 1] = 1

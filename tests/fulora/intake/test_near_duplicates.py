@@ -119,7 +119,7 @@ def test_fixed_roles_stop_with_the_pair_and_the_ways_out(tmp_path: Path) -> None
     assert not (tmp_path / "out").exists()
 
 
-def test_who_is_left_out_is_of_the_training_side_with_all_images(tmp_path: Path) -> None:
+def test_patients_left_out_are_nearer_to_training_and_lose_all_images(tmp_path: Path) -> None:
     for number, roles in enumerate((ROLES, ROLES[::-1])):
         inputs = two_folders(tmp_path / str(number))
         cfg = config(*roles, near_duplicates="leave_out")
@@ -166,7 +166,7 @@ def test_a_saved_split_that_parts_them_is_refused_or_made_smaller(tmp_path: Path
     assert splits_of(tmp_path / "again") == splits_of(tmp_path / "out")
 
 
-def test_nobody_may_be_left(tmp_path: Path) -> None:
+def test_leaving_out_all_training_patients_is_refused(tmp_path: Path) -> None:
     first, second = own(tmp_path / "first", range(1)), own(tmp_path / "second", range(6, 8))
     save(second, 7, brightened(DRAWN[0]), "copy")
     with pytest.raises(SplitError, match="no patient remains in train without the near duplicates"):

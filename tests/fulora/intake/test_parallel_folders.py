@@ -60,7 +60,7 @@ def test_images_and_masks_are_paired_by_name(own: Path) -> None:
     assert [image.pixel_size_mm for image in images] == [None] * 3
 
 
-def test_what_has_no_other_half_is_told_by_name(own: Path) -> None:
+def test_images_without_masks_and_masks_without_images_are_named(own: Path) -> None:
     (own / "masks" / "P1_b_mask.png").unlink()
     save(own / "masks" / "P9_mask.png", 255)
     save(own / "images" / "P2_a_seg.png")
@@ -152,7 +152,7 @@ def test_a_class_number_that_the_label_set_does_not_name_is_refused_when_it_is_r
         ({"patient_pattern": None}, "patients are unknown"),
     ],
 )
-def test_folders_that_are_not_as_said_are_refused(own: Path, values: dict[str, object], message: str) -> None:
+def test_folders_that_do_not_match_the_config_are_refused(own: Path, values: dict[str, object], message: str) -> None:
     with pytest.raises(SourceError, match=message):
         read(own, **values)
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from image_rows import image_row
 
-from fulora.data.image import Image
 from fulora.data.label_set import label_set
 from fulora.data.results import Measurement
 from fulora.intake.config import Hc18Config, ParallelFoldersConfig, PsfhsConfig
@@ -23,20 +23,15 @@ def measurements(image: RawImage, labels: str) -> list[Measurement]:
     """Of the reference mask as its own prediction; who it is of does not matter here."""
     pixels, mask = image.load()
     assert mask is not None
-    row = Image(
-        file_name="",
-        image_id="x",
+    row = image_row(
+        "x",
         plane=image.plane,
         split="test",
-        origin="real",
-        source="s",
         site="",
-        patient="1",
         pixel_size_mm=image.pixel_size_mm,
         hc_mm=image.hc_mm,
         width=pixels.shape[1],
         height=pixels.shape[0],
-        sha256="",
     )
     return list(measure_mask(row, label_set(labels).of(image.plane), np.ascontiguousarray(np.roll(mask, 3, 1)), mask))
 

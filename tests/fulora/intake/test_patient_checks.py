@@ -75,7 +75,7 @@ def test_any_other_name_in_any_other_split_stops(two: Path, change: dict[str, ob
     assert "012 = 12" in stopped(two, HERE, THERE | change)
 
 
-def test_what_is_said_to_be_different_or_stays_in_one_split_goes_on(two: Path) -> None:
+def test_patients_declared_different_or_in_one_split_are_accepted(two: Path) -> None:
     checked(two, HERE, THERE, same_numbers="different_patients")
     checked(two, HERE, THERE | {"role": "train"})
     unknown = {"patient_pattern": None, "patients_unknown": True}
@@ -101,7 +101,7 @@ def test_one_name_in_two_roles_stops_as_early(two: Path) -> None:
         read_and_check_patients(config, [SourceInputs(two / "here"), SourceInputs(two / "third")])
 
 
-def test_two_files_of_one_id_are_told_with_their_paths(tmp_path: Path) -> None:
+def test_two_files_of_one_id_are_reported_with_their_paths(tmp_path: Path) -> None:
     for place, patient in (("a", "1"), ("b", "2")):
         planes(tmp_path / place / "x", patient)
         (tmp_path / place / "x" / "brain" / f"x_P{patient}.png").rename(tmp_path / place / "x" / "brain" / "scan.png")
@@ -145,7 +145,7 @@ def test_sites_of_one_list(tmp_path: Path, source: str, values: dict[str, object
         read_and_check_patients(config, [SourceInputs(folder)])
 
 
-def test_what_was_said_goes_with_the_set(tmp_path: Path) -> None:
+def test_the_declaration_is_kept_with_the_image_set(tmp_path: Path) -> None:
     from PIL import Image as Pil
 
     from fulora.intake.phantoms.scan import draw

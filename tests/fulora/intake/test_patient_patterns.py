@@ -62,7 +62,7 @@ def test_a_check_counts_patients_and_names_some(tmp_path: Path) -> None:
     assert found.to_json()["patients"] == ["W0", "W1", "W2", "W3", "W4"]
 
 
-def test_composed_and_decomposed_letters_are_one_patient_and_other_case_is_told(tmp_path: Path) -> None:
+def test_composed_and_decomposed_letters_are_one_patient_and_other_case_is_noted(tmp_path: Path) -> None:
     names = [unicodedata.normalize("NFC", "brain/Müller_1.png"), unicodedata.normalize("NFD", "brain/Müller_2.png")]
     own = pictures(tmp_path / "own", names)
     found = check_folder(own, {"patient_pattern": "([^/]+)_"})
@@ -77,14 +77,14 @@ def test_composed_and_decomposed_letters_are_one_patient_and_other_case_is_told(
 
 
 @pytest.mark.parametrize("values", [{}, {"patient_pattern": r"Patient(\d+)"}, {"patient_pattern": "^([^/]+)/"}])
-def test_folders_of_patients_with_classes_below_are_told_how_to_be(tmp_path: Path, values: dict[str, str]) -> None:
+def test_patient_folders_with_class_folders_name_the_setting_for_them(tmp_path: Path, values: dict[str, str]) -> None:
     pictures(tmp_path, [f"Patient00{number}/brain/a.png" for number in range(3)])
     for look in (check_folder, curate_config):
         with pytest.raises(SourceError, match=r"move the classes to the top, liver/Patient000/a\.png"):
             look(tmp_path, values)
 
 
-def test_several_sets_are_named_and_files_beside_them_are_told(tmp_path: Path) -> None:
+def test_several_sets_and_files_outside_them_are_named(tmp_path: Path) -> None:
     pictures(tmp_path, ["one/brain/P1.png", "two/femur/P2.png", "stray.png"])
     with pytest.raises(SourceError, match="holds 2 data sets: one, two; curate each alone"):
         curate_config(tmp_path, {})

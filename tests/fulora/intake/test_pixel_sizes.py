@@ -33,7 +33,7 @@ def test_a_width_is_digits_alone(tmp_path: Path, cell: str) -> None:
         read_pixel_sizes(path)
 
 
-def test_a_width_of_nothing(tmp_path: Path) -> None:
+def test_a_pixel_size_without_a_width(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="width is 0; it must be from 1 to 100000"):
         read_pixel_sizes(saved(tmp_path, "filename,pixel size(mm),width,height\na.png,0.2,0,800\n"))
 
@@ -45,7 +45,7 @@ def test_a_column_that_looks_like_a_size_is_refused(tmp_path: Path, name: str) -
         read_pixel_sizes(path)
 
 
-def test_other_columns_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_ignored_columns_are_noted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     read_pixel_sizes(saved(tmp_path, "filename,pixel size(mm),trimester\na.png,0.2,2\n"))
     assert "columns that are not read: trimester" in " ".join(capsys.readouterr().err.split())
 

@@ -103,7 +103,7 @@ def test_one_folder_with_a_train_and_a_test_half_of_ones_own(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("together", [True, False])
-def test_one_number_at_two_sites_is_told_in_a_set_and_across(tmp_path: Path, together: bool) -> None:
+def test_one_number_at_two_sites_is_found_in_a_set_and_across_sets(tmp_path: Path, together: bool) -> None:
     first, second = {7: DRAWN[1], 8: DRAWN[2]}, {7: DRAWN[3], 9: DRAWN[4]}
     image_folder(tmp_path / "a", "A", first)
     image_folder(tmp_path / "b", "B", second)

@@ -42,7 +42,7 @@ def test_a_page_is_written_as_soon_as_it_is_full(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("shape", "shown"), [((30, 40), (30, 40)), ((540, 800), (427, 634)), ((2000, 100), (475, 23))])
-def test_pictures_stand_in_their_columns_undistorted(tmp_path: Path, shape: tuple[int, int], shown: object) -> None:
+def test_pictures_are_in_their_columns_and_undistorted(tmp_path: Path, shape: tuple[int, int], shown: object) -> None:
     white, black = np.full(shape, 255, np.uint8), np.zeros(shape, np.uint8)
     sheets = ContactSheets(tmp_path, "pictures", CHANGES)
     sheets.add("1.dcm", (white, black, np.stack([white, black, black], -1)))

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image as Pil
 
+from fulora.data.column_types import Split
 from fulora.data.label_set import label_set
-from fulora.data.labels import Split
 from fulora.intake.config import CurateConfig
 from fulora.intake.curate.curate import Curation
 from fulora.intake.raw_image import RawImage, SourceError

@@ -48,7 +48,7 @@ def test_macro_f1_does_not_average_a_class_that_is_only_predicted() -> None:
     assert c.macro_f1(true, predicted, [0, 1]) == pytest.approx((1 + 2 / 3) / 2)
 
 
-def test_a_label_nobody_shows_is_named(scored: tuple) -> None:
+def test_a_label_without_images_is_named(scored: tuple) -> None:
     true, predicted, _ = scored
     with pytest.raises(UndefinedScoreError, match=r"no image truly shows class\(es\) \[4\]"):
         c.macro_f1(true, predicted, range(5))

@@ -6,10 +6,11 @@ from clustered_cohort import COUNTRIES, PATIENTS, SIZES
 from scipy import stats
 from sklearn.metrics import cohen_kappa_score, log_loss
 
-from fulora.metrics.answers import Answers, Prior
 from fulora.metrics.classification_metrics import select_metrics
 from fulora.metrics.comparison import ComparisonRow, compare
-from fulora.metrics.groups import ALL_IMAGES, ImageGroup
+from fulora.metrics.decision_rules import Prior
+from fulora.metrics.image_groups import ALL_IMAGES, ImageGroup
+from fulora.metrics.model_predictions import ModelPredictions
 from fulora.metrics.paired_tests import clustered_mcnemar, holm
 from fulora.metrics.scorecard import Sampling, scorecard
 from fulora.metrics.statistics import sign_flip_test
@@ -19,11 +20,11 @@ DRAWN = Sampling(draws=200)
 TRUE = np.concatenate([np.arange(size) for size in SIZES])
 
 
-def answers(gain: float, seed: int, seeds: int = 1) -> Answers:
+def answers(gain: float, seed: int, seeds: int = 1) -> ModelPredictions:
     rng = np.random.default_rng(seed)
     logits = rng.normal(size=(seeds, len(TRUE), 5)) + gain * np.eye(5)[TRUE]
     probabilities = np.exp(logits) / np.exp(logits).sum(axis=2, keepdims=True)
-    return Answers(NAMES, TRUE, probabilities.argmax(axis=2), probabilities, PATIENTS, COUNTRIES)
+    return ModelPredictions(NAMES, TRUE, probabilities.argmax(axis=2), probabilities, PATIENTS, COUNTRIES)
 
 
 METRICS = select_metrics(["accuracy", "macro F1", "macro one-vs-rest AUC", "log loss"]).compared
@@ -35,7 +36,7 @@ def rows() -> list[ComparisonRow]:
     return compare(GOOD, POOR, range(5), None, DRAWN, METRICS)
 
 
-def test_differences_are_ours_minus_the_other(rows: list[ComparisonRow]) -> None:
+def test_differences_are_the_first_minus_the_second(rows: list[ComparisonRow]) -> None:
     ours, other = (
         {
             (row.quantity, row.rule): row.interval.value
@@ -83,7 +84,7 @@ def test_the_same_answers_differ_by_nothing_and_are_bounded() -> None:
 
 
 def test_without_probabilities_own_decisions_are_compared() -> None:
-    hard = Answers(NAMES, TRUE, POOR.decided, None, PATIENTS, COUNTRIES)
+    hard = ModelPredictions(NAMES, TRUE, POOR.decided, None, PATIENTS, COUNTRIES)
     rows = compare(GOOD, hard, range(5), Prior(np.full(5, 0.2), np.full(5, 0.2)), DRAWN)
     assert {row.rule for row in rows} == {"own decision"}
     assert {row.quantity for row in rows} == {"accuracy", "macro F1"}
@@ -98,7 +99,7 @@ def test_seeds_are_paired() -> None:
 
 def test_a_site_of_one_patient_has_no_test() -> None:
     alone = np.where(PATIENTS == 0, "ZZZ", COUNTRIES)
-    models = [Answers(NAMES, TRUE, m.decided, None, PATIENTS, alone) for m in (GOOD, POOR)]
+    models = [ModelPredictions(NAMES, TRUE, m.decided, None, PATIENTS, alone) for m in (GOOD, POOR)]
     row = compare(*models, range(5), None, DRAWN)[-1]
     assert (row.group, row.p, row.p_holm, row.mcnemar, row.detectable) == (
         ImageGroup("site", "ZZZ"),
@@ -112,11 +113,15 @@ def test_a_site_of_one_patient_has_no_test() -> None:
 
 def test_other_images_or_classes_are_named() -> None:
     with pytest.raises(ValueError, match="different true classes"):
-        compare(GOOD, Answers(NAMES, TRUE[::-1], POOR.decided, None, PATIENTS, COUNTRIES), range(5), None, DRAWN)
+        compare(
+            GOOD, ModelPredictions(NAMES, TRUE[::-1], POOR.decided, None, PATIENTS, COUNTRIES), range(5), None, DRAWN
+        )
     with pytest.raises(ValueError, match="different patients"):
-        compare(GOOD, Answers(NAMES, TRUE, POOR.decided, None, PATIENTS + 1, COUNTRIES), range(5), None, DRAWN)
+        compare(GOOD, ModelPredictions(NAMES, TRUE, POOR.decided, None, PATIENTS + 1, COUNTRIES), range(5), None, DRAWN)
     with pytest.raises(ValueError, match="different sites"):
-        compare(GOOD, Answers(NAMES, TRUE, POOR.decided, None, PATIENTS, COUNTRIES[::-1]), range(5), None, DRAWN)
+        compare(
+            GOOD, ModelPredictions(NAMES, TRUE, POOR.decided, None, PATIENTS, COUNTRIES[::-1]), range(5), None, DRAWN
+        )
     with pytest.raises(ValueError, match=r"1 seeds of classes .* cannot be paired with 2"):
         compare(GOOD, answers(1.4, 2, seeds=2), range(5), None, DRAWN)
 

@@ -102,7 +102,7 @@ def test_votes_say_how_near_and_how_much_nearer() -> None:
     assert votes.ratio == pytest.approx([0.1 / 9.9, 1.0 / 8.0])
 
 
-def test_a_real_picture_does_not_vote_for_its_own_patient() -> None:
+def test_neighbours_of_the_same_patient_are_excluded() -> None:
     real = np.array([[0.0], [1.0], [5.0], [9.0]])
     patients = np.array(["a", "a", "b", "c"])
     votes = vote(real, real, patients, own=patients)

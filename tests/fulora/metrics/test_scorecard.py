@@ -6,9 +6,10 @@ import sklearn.metrics
 from clustered_cohort import COUNTRIES, PATIENTS, SIZES
 
 from fulora.metrics import scorecard as card
-from fulora.metrics.answers import Answers, Prior, Rule, decision_rules
 from fulora.metrics.classification_metrics import select_metrics
-from fulora.metrics.groups import ALL_IMAGES, ImageGroup
+from fulora.metrics.decision_rules import Prior, Rule, decision_rules
+from fulora.metrics.image_groups import ALL_IMAGES, ImageGroup
+from fulora.metrics.model_predictions import ModelPredictions
 from fulora.metrics.statistics import UndefinedScoreError
 
 NAMES = ("abdomen", "brain", "femur", "thorax", "other")
@@ -16,12 +17,12 @@ DRAWN = card.Sampling(draws=200)
 TRUE = np.concatenate([np.arange(size) for size in SIZES])
 
 
-def answers(seeds: int = 1, gain: float = 1.5) -> Answers:
+def answers(seeds: int = 1, gain: float = 1.5) -> ModelPredictions:
     """Guesses that are better than chance: 450 images of 125 patients; no image shows "other"."""
     rng = np.random.default_rng(5)
     logits = rng.normal(size=(seeds, len(TRUE), 5)) + gain * np.eye(5)[TRUE]
     probabilities = np.exp(logits) / np.exp(logits).sum(axis=2, keepdims=True)
-    return Answers(NAMES, TRUE, probabilities.argmax(axis=2), probabilities, PATIENTS, COUNTRIES, 4)
+    return ModelPredictions(NAMES, TRUE, probabilities.argmax(axis=2), probabilities, PATIENTS, COUNTRIES, 4)
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +121,7 @@ def test_other_is_counted_where_it_can_be_decided(rows: list[card.ScoreRow]) -> 
 def test_the_rejection_of_other_is_its_auroc() -> None:
     given = answers()
     true = np.where(PATIENTS % 5 == 0, 4, TRUE)
-    shifted = Answers(NAMES, true, given.decided, given.probabilities, PATIENTS, COUNTRIES, 4)
+    shifted = ModelPredictions(NAMES, true, given.decided, given.probabilities, PATIENTS, COUNTRIES, 4)
     rows = card.scorecard(shifted, range(4), None, DRAWN)
     row = one(rows, "AUROC of rejecting the negative class", "probabilities")
     expected = sklearn.metrics.roc_auc_score(true == 4, given.probabilities[0, :, 4])
@@ -141,7 +142,7 @@ def test_seeds_are_averaged_and_widen_the_interval() -> None:
 
 def test_hard_decisions_have_no_scores_of_probabilities() -> None:
     given = answers()
-    hard = Answers(NAMES, TRUE, given.decided, None, PATIENTS, COUNTRIES)
+    hard = ModelPredictions(NAMES, TRUE, given.decided, None, PATIENTS, COUNTRIES)
     rows = card.scorecard(hard, range(5), None, DRAWN)
     assert {row.rule for row in rows} == {OWN}
     assert not {row.quantity for row in rows} & {
@@ -152,7 +153,7 @@ def test_hard_decisions_have_no_scores_of_probabilities() -> None:
 
 
 def test_without_doubt_there_is_no_interval_but_a_bound_for_shares() -> None:
-    perfect = Answers(NAMES, TRUE, TRUE[None], np.eye(5)[TRUE][None], PATIENTS, COUNTRIES)
+    perfect = ModelPredictions(NAMES, TRUE, TRUE[None], np.eye(5)[TRUE][None], PATIENTS, COUNTRIES)
     rows = card.scorecard(perfect, range(5), None, DRAWN)
     accuracy = one(rows, "accuracy", OWN).interval
     assert accuracy.low == pytest.approx(0.025 ** (1 / (450**2 / np.sum(SIZES**2))))
@@ -189,8 +190,8 @@ def test_cohens_kappa_is_scikit_learns_and_off_by_default() -> None:
     assert "Cohen's kappa" not in {row.quantity for row in card.scorecard(given, range(5), None, DRAWN)}
 
 
-def test_without_a_negative_class_nothing_is_said_of_it() -> None:
+def test_without_a_negative_class_there_are_no_rejection_scores() -> None:
     given = answers()
-    plain = Answers(NAMES, TRUE, given.decided, given.probabilities, PATIENTS, COUNTRIES)
+    plain = ModelPredictions(NAMES, TRUE, given.decided, given.probabilities, PATIENTS, COUNTRIES)
     rows = card.scorecard(plain, range(5), None, DRAWN)
     assert not [row for row in rows if "negative" in row.quantity]

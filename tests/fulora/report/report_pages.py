@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+from image_rows import image_row
 from markdown_it import MarkdownIt
 
 from fulora.config import Config, digest
-from fulora.data.image import Image
 from fulora.data.image_set import ImageSet, Picture
 from fulora.data.label_set import LabelSet
 from fulora.data.leak_check import Overlap
@@ -163,21 +163,8 @@ def images_of(
         for split in ("train", "test"):
             for place in range(each):
                 patient = f"{number}{split}{place}"
-                row = Image.model_validate(
-                    {
-                        "file_name": "",
-                        "image_id": f"{folder.name}_{patient}",
-                        "plane": name,
-                        "split": split,
-                        "origin": "real",
-                        "source": folder.name,
-                        "site": "A",
-                        "patient": patient,
-                        "width": 64,
-                        "height": 64,
-                        "sha256": "",
-                    }
-                )
+                image_id = f"{folder.name}_{patient}"
+                row = image_row(image_id, plane=name, split=split, source=folder.name, patient=patient)
                 pixels = np.full((64, 64), gray, np.uint8)
                 pixels[0, :3] = number, place, split == "test"  # no two images are the same
                 if (name, split) != left_out:

@@ -45,7 +45,7 @@ def first_cells(page: Page, table: str) -> list[str]:
     return [line[0] for line in page.tables[table][1:]]
 
 
-def test_classifiers_of_any_name_stand_in_a_report_as_they_are(tmp_path: Path) -> None:
+def test_a_report_shows_any_name_of_a_classifier_unchanged(tmp_path: Path) -> None:
     labels = LabelSet.derived(["one", "two - three", "four, five"])
     own = {"rule": "own decision", "choices": 3, "labels": labels.names}
     rows = [score("accuracy", arm, **own) for arm in ODD]
@@ -60,7 +60,7 @@ def test_classifiers_of_any_name_stand_in_a_report_as_they_are(tmp_path: Path) -
     assert all(f"Accuracy of {arm} minus a - b (exploratory)" in page.markdown() for arm in ODD[1:])
 
 
-def test_networks_of_any_name_stand_in_a_report_as_they_are(tmp_path: Path) -> None:
+def test_a_report_shows_any_name_of_a_network_unchanged(tmp_path: Path) -> None:
     mask = {"protocol": "segmentation", "structure": "cavum, left"}
     rows = [score("Dice", arm, **mask) for arm in ODD]
     rows += [score("Dice", arm, baseline="a, b", role="exploratory", p=0.5, **mask) for arm in ODD if arm != "a, b"]

@@ -5,11 +5,11 @@ import io
 import pytest
 from PIL import Image as Pil
 
-from fulora.metrics.groups import ALL_IMAGES, ImageGroup
+from fulora.metrics.image_groups import ALL_IMAGES, ImageGroup
 from fulora.metrics.scorecard import ScoreRow
 from fulora.metrics.statistics import Interval
 from fulora.report.classification_scores import plot_scores
-from fulora.report.drawing import FigureError
+from fulora.report.figure_canvas import FigureError
 
 CONFUSION = {"true": ["brain", "femur"], "decided": ["brain", "femur", "other"], "counts": [[5, 1, 2], [0, 4, 1]]}
 

@@ -147,7 +147,7 @@ def test_every_seed_has_its_accuracy(page: Page) -> None:
     assert first == ["real", "0.000", "0.000", "0.000"]
 
 
-def test_the_leak_gate_says_what_is_not_known(page: Page) -> None:
+def test_the_leak_check_names_unknown_training_data(page: Page) -> None:
     assert page.tables["Leak check"][1:] == [["LoRA", "9", "4", "0", "0"], ["SD", *["unknown"] * 4]]
 
 

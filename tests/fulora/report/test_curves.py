@@ -6,7 +6,7 @@ import pytest
 from PIL import Image as Pil
 
 from fulora.report.curves import plot_sweep
-from fulora.report.drawing import FigureError
+from fulora.report.figure_canvas import FigureError
 
 CURVES = {
     "real": [(5.0, 0.5, 0.4, 0.6), (10.0, 0.6, None, None)],

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image as Pil
 
 from fulora.report.confusion import plot_confusion
-from fulora.report.drawing import FigureError
+from fulora.report.figure_canvas import FigureError
 from fulora.report.figures import (
     plot_bland_altman,
     plot_image_grid,

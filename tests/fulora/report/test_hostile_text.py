@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from image_rows import image_row
 from markdown_it import MarkdownIt
 from report_pages import classification, page_of_parts
 
@@ -110,7 +111,7 @@ def test_the_report_in_markdown_shows_any_text_as_it_is(tmp_path: Path, text: st
 
 
 @pytest.mark.slow
-def test_scores_of_hostile_arms_sites_and_notes_stand_on_a_page_as_they_are(tmp_path: Path) -> None:
+def test_a_page_shows_hostile_names_of_arms_sites_and_notes_unchanged(tmp_path: Path) -> None:
     about = {"quantity": "accuracy", "value": 0.5, "low": 0.4, "high": 0.6, "rank": 1, "protocol": "transfer"}
     about |= {"n_images": 9, "n_patients": 3}
     rows = [
@@ -142,9 +143,7 @@ def test_text_and_code_in_markdown(text: str) -> None:
 
 
 def row(image_id: str, **values: object) -> Image:
-    about = {"image_id": image_id, "file_name": "", "plane": "brain", "split": "train", "origin": "real"}
-    shown = {"source": "s", "site": "A", "patient": "1", "width": 8, "height": 6, "sha256": image_id}
-    return Image.model_validate(about | shown | values)
+    return image_row(image_id, **({"height": 6, "sha256": image_id} | values))
 
 
 @pytest.mark.parametrize("text", [*HOSTILE, "two\nlines | 1 |\n# head"])
@@ -203,20 +202,7 @@ def test_control_characters_are_written_out_in_every_output(tmp_path: Path) -> N
     files = [path for path in tmp_path.rglob("*") if path.suffix in (".html", ".md", ".csv")]
     outputs = {path.name: path.read_bytes().decode() for path in files}
     assert {Path(name).suffix for name in outputs} == {".html", ".md", ".csv"}
-    row = Image(
-        file_name="",
-        image_id="a",
-        plane="brain",
-        split="train",
-        origin="real",
-        source=CONTROL,
-        site=CONTROL,
-        patient="1",
-        machine=CONTROL,
-        width=8,
-        height=8,
-        sha256="",
-    )
+    row = image_row(source=CONTROL, site=CONTROL, machine=CONTROL)
     config = CardConfig(title=CONTROL, description=CONTROL, licence_link=CONTROL, citations=(CONTROL,), contact=CONTROL)
     outputs["card"] = card_text([row], FETAL, Provenance.unknown(CONTROL), "parquet", config, "USE")
     for name, output in outputs.items():

@@ -159,7 +159,7 @@ def test_what_cannot_be_written_is_named(tmp_path, changed, message):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_all_errors_are_told_at_once(tmp_path):
+def test_all_errors_are_reported_at_once(tmp_path):
     with pytest.raises(PageError, match=r"(?s)no title.*no summary"):
         written(tmp_path, title="", summary=())
 
@@ -167,7 +167,7 @@ def test_all_errors_are_told_at_once(tmp_path):
 WARNINGS = ["No image of the class 'thorax' among 24.", ATTACK]
 
 
-def test_warnings_stand_in_red_above_the_summary(tmp_path):
+def test_warnings_are_in_red_above_the_summary(tmp_path):
     walk = walked(written(tmp_path, warnings=WARNINGS))
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert walk.text.count("No image of the class 'thorax' among 24.") == 1

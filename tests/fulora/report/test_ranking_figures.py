@@ -7,7 +7,7 @@ import pytest
 from PIL import Image as Pil
 
 from fulora.metrics.ranking import SCHEMES, ranking, stability
-from fulora.report.drawing import FigureError
+from fulora.report.figure_canvas import FigureError
 from fulora.report.ranking import plot_kendall_tau, plot_rank_stability
 
 SCORES = np.random.default_rng(2).normal(size=(3, 40)) + np.array([[0.0], [0.3], [0.6]])

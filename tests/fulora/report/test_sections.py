@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 
 import numpy as np
+from image_rows import synthetic_row
 from PIL import Image as Pil
 from report_pages import images_of, page_of_parts, recorded, stored
 
-from fulora.data.image import Image
 from fulora.data.label_set import label_set
 from fulora.data.pictures.embedded_metadata import png_info
 from fulora.data.results import Scores
@@ -85,22 +85,7 @@ def test_sample_grids_are_shown_large_with_what_their_rows_are(tmp_path: Path) -
     rows = [{"step": n, "seen_loss": 1 - n / 10, "validation_loss": 1 - n / 20} for n in range(3)]
     training = trained(tmp_path / "lora", *rows)
     (training.path / "samples").mkdir()
-    row = Image(
-        file_name="x.png",
-        image_id="x",
-        plane="other",
-        split="train",
-        origin="synthetic",
-        source="fulora",
-        site="",
-        patient="",
-        caption="a photo; another",
-        seed="1",
-        generator="g",
-        width=40,
-        height=20,
-        sha256="",
-    )
+    row = synthetic_row("x", file_name="x.png", plane="other", caption="a photo; another", width=40, height=20)
     for step in range(0, 900, 100):
         path = training.path / "samples" / f"step_{step:06d}.png"
         Pil.fromarray(np.full((20, 40), step // 10, np.uint8)).save(path, pnginfo=png_info(row))

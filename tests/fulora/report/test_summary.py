@@ -92,7 +92,7 @@ def heads(folder: Path, arms: tuple[str, ...]) -> Page:
     return page_of_parts(folder / "page", SegmentationPart(ImageSet(folder, ""), {}, {}, scores, leaks))
 
 
-def test_a_network_alone_is_told_by_its_first_scores(tmp_path: Path) -> None:
+def test_a_single_network_is_summarized_by_its_first_scores(tmp_path: Path) -> None:
     labels = [card[0] for card in heads(tmp_path / "one", ("U-Net",)).cards]
     assert labels == ["Dice (all), U-Net", "Circumference absolute difference, U-Net (mm)"]
     assert heads(tmp_path / "two", ("U-Net", "another")).cards == []

@@ -7,8 +7,8 @@ from report_pages import page_of_tables
 
 from fulora.data.score import Score
 from fulora.markdown import escaped_markdown
-from fulora.metrics.groups import ALL_IMAGES, ImageGroup
-from fulora.report.numbers import MISSING
+from fulora.metrics.image_groups import ALL_IMAGES, ImageGroup
+from fulora.report.number_format import MISSING
 from fulora.report.tables import Table, TableError, score_table
 
 
@@ -76,7 +76,7 @@ def test_arms_are_lines_and_scores_are_columns(tmp_path: Path) -> None:
     assert (tmp_path / "report.html").read_text(encoding="utf-8").count('<th scope="col" class="number">') == 5 + 1
 
 
-def test_many_scores_stand_one_a_line(tmp_path: Path) -> None:
+def test_many_scores_are_one_a_line(tmp_path: Path) -> None:
     header, *lines = read_table(tmp_path, *(score(f"score_{n}", "real") for n in range(8)))
     assert header[:3] == ["Arm", "Score", "Value"]
     assert [line[1] for line in lines] == [f"Score {n}" for n in range(8)]
@@ -106,7 +106,7 @@ def test_groups_and_units_are_shown(tmp_path: Path) -> None:
     assert shown["lines"][1][:3] == ["a", "HC error", "2.00 mm"]
 
 
-def test_notes_stand_below(tmp_path: Path) -> None:
+def test_notes_are_below_the_table(tmp_path: Path) -> None:
     marked = score_table([score(arm="a"), score(arm="b", note="control")], "marked", "c")
     shared = score_table([score(arm=arm, note="all alike") for arm in "ab"], "shared", "c")
     page = page_of_tables(tmp_path, marked, shared)

@@ -6,21 +6,23 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from image_rows import image_row, synthetic_row
 from PIL import Image as Pil
 from sklearn.metrics import log_loss
 
-from fulora.data.image import Image, ImageSetError
+from fulora.data.image import ImageSetError
 from fulora.data.image_set import ImageSet, Picture
 from fulora.data.label_set import label_set
 from fulora.data.pictures.image_and_mask import add_random_ellipses, join_pair, split_pair
 from fulora.data.pictures.pixels import pixel_digest
 from fulora.data.provenance import Provenance
+from fulora.segmentation.addition_config import AdditionConfig
 from fulora.segmentation.additions import add_pairs, add_pseudo_labelled
 from fulora.segmentation.config import UnetConfig
-from fulora.segmentation.gates import AdditionConfig, MaskQualityConfig, find_mask_fault, fit_ellipse_mask
-from fulora.segmentation.material import PSEUDO, pseudo_labelled
+from fulora.segmentation.mask_quality import MaskQualityConfig, find_mask_fault, fit_ellipse_mask
 from fulora.segmentation.model import build_unet
 from fulora.segmentation.pseudo_label import apply_temperature, choose_confidence, fit_temperature, predict_ensemble
+from fulora.segmentation.pseudo_labels_file import PSEUDO, pseudo_labelled
 
 FETAL = label_set("fetal_planes")
 
@@ -35,7 +37,7 @@ def drawn(a: float, b: float, at: tuple[int, int] = (50, 50), size: int = 100, a
     return mask
 
 
-def test_a_pair_comes_apart_as_it_was_joined() -> None:
+def test_a_pair_is_split_into_what_was_joined() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (100, 100), dtype=np.uint8)
     gray, mask = split_pair(join_pair(pixels, drawn(30, 20) * 2))
     assert np.array_equal(gray, pixels)
@@ -118,22 +120,8 @@ def test_one_member_agrees_with_itself_and_two_others_do_not() -> None:
 def image_set(folder: Path, splits: list[str], *, masks: bool = True, synthetic: bool = False) -> ImageSet:
     made = []
     for number, split in enumerate(splits):
-        origin = {"origin": "synthetic", "seed": "1", "generator": "g"} if synthetic else {"origin": "real"}
-        row = Image.model_validate(
-            {
-                "file_name": "",
-                "image_id": f"{folder.name}{number}",
-                "plane": "brain",
-                "split": split,
-                "source": "s",
-                "site": "A",
-                "patient": "" if synthetic else f"{folder.name}{number}",
-                "width": 100,
-                "height": 100,
-                "sha256": "",
-                **origin,
-            }
-        )
+        name = f"{folder.name}{number}"
+        row = synthetic_row(name, split=split) if synthetic else image_row(name, split=split, patient=name)
         pixels = (drawn(30, 24, (45 + number, 50)) * 150 + number + sum(map(ord, folder.name)) % 50).astype(np.uint8)
         made.append(Picture(row, pixels, drawn(30, 24, (45 + number, 50)) if masks else None))
     ImageSet.write(folder, made, labels=FETAL)
@@ -151,7 +139,7 @@ def coloured(images: ImageSet) -> ImageSet:
     return images
 
 
-def test_pairs_pass_the_gates_or_are_counted(tmp_path: Path) -> None:
+def test_pairs_pass_the_mask_quality_rules_or_are_counted(tmp_path: Path) -> None:
     labelled = image_set(tmp_path / "real", ["train", "train", "validation", "test"])
     pairs = coloured(image_set(tmp_path / "made", ["train"] * 6, masks=False, synthetic=True))
     (tmp_path / "out").mkdir()

@@ -60,7 +60,7 @@ def test_steps_of_epochs_are_checked_again() -> None:
         config.of(20)
 
 
-def test_outputs_follow_from_the_masks_unless_they_are_said() -> None:
+def test_outputs_follow_from_the_masks_unless_configured() -> None:
     assert (UnetConfig().outputs, UnetConfig().with_outputs(3).outputs, UnetConfig(classes=3).outputs) == (1, 3, 3)
     with pytest.raises(ValueError, match="classes=3, and these masks need 1; leave classes out, or set 1"):
         UnetConfig(classes=3).with_outputs(1)

@@ -172,7 +172,7 @@ def test_unknown_metrics_and_arms_are_refused() -> None:
         comparisons({"a": read_arm("a", [noisy(0, 1)], CONFIG)}, CONFIG.changed(comparisons={"baseline": "gone"}))
 
 
-def test_images_that_have_no_score_are_told() -> None:
+def test_images_without_a_score_are_noted() -> None:
     rows = [row(n, "psfhs_s", None if n == 3 else 0.5 + n / 100, failure="x" if n == 3 else "") for n in range(8)]
     (found,) = scored(rows).values()
     assert (found.quantity, found.n_failed) == ("challenge S", 0)

@@ -6,6 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from image_rows import image_row
 from PIL import Image as Pil
 
 from fulora.data.image import Image
@@ -22,20 +23,7 @@ OVERLAPS = {"dice", "iou", "nsd", "hd", "hd95", "assd"}
 
 
 def image(**changes: object) -> Image:
-    about = {
-        "file_name": "x.png",
-        "image_id": "x",
-        "plane": "any",
-        "split": "test",
-        "origin": "real",
-        "source": "s",
-        "site": "A",
-        "patient": "1",
-        "width": 200,
-        "height": 160,
-        "sha256": "",
-    }
-    return Image.model_validate(about | changes)
+    return image_row("x", **({"plane": "any", "split": "test", "width": 200, "height": 160} | changes))
 
 
 def ellipse(

@@ -8,6 +8,7 @@ from safetensors.torch import load_file, save_file
 
 from fulora.segmentation import train
 from fulora.segmentation.config import SegmentConfig, UnetConfig
+from fulora.segmentation.image_mask_pairs import ImageMaskPairs, SegmentationDataError
 from fulora.segmentation.loss import mean_dice
 from fulora.segmentation.model import UnetFileError, build_unet, load_unet, save_unet
 from fulora.segmentation.predict import predict
@@ -35,7 +36,7 @@ def ellipses(count: int, seed: int, size: int = 64) -> tuple[np.ndarray, np.ndar
 def test_it_learns_ellipses(tmp_path: Path) -> None:
     cfg = NARROW.model_copy(update={"steps": 30, "batch_size": 8, "evaluate_every": 10, "learning_rate": 3e-3})
     held_out = ellipses(8, seed=2)
-    train.fit(tmp_path, cfg, train.ImageMaskPairs(*ellipses(24, seed=1)), train.ImageMaskPairs(*held_out))
+    train.fit(tmp_path, cfg, ImageMaskPairs(*ellipses(24, seed=1)), ImageMaskPairs(*held_out))
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     dice = [row["validation_dice"] for row in rows if "validation_dice" in row]
     assert [row["step"] for row in rows] == list(range(1, 31))
@@ -50,16 +51,16 @@ def test_adapters_are_merged_into_the_network(tmp_path: Path) -> None:
         {key: value.contiguous() for key, value in encoder.state_dict().items()}, tmp_path / "encoder.safetensors"
     )
     cfg = SMALL.changed(strategy="lora", encoder_weights="file", lora_rank=2, steps=1, batch_size=2)
-    pairs = train.ImageMaskPairs(*ellipses(2, seed=3))
+    pairs = ImageMaskPairs(*ellipses(2, seed=3))
     train.fit(tmp_path / "out", cfg, pairs, start=tmp_path / "encoder.safetensors")
     assert set(load_file(tmp_path / "out" / "model.safetensors")) == set(build_unet(SMALL).net.state_dict())
 
 
 def test_the_best_validated_weights_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pairs = train.ImageMaskPairs(*ellipses(4, seed=4))
+    pairs = ImageMaskPairs(*ellipses(4, seed=4))
     seen, scores = [], iter([0.6, 0.8, 0.7])
 
-    def scored(model: train.Unet, pairs: train.ImageMaskPairs, batch_size: int) -> float:
+    def scored(model: train.Unet, pairs: ImageMaskPairs, batch_size: int) -> float:
         seen.append({name: value.clone() for name, value in model.net.state_dict().items()})
         return next(scores)
 
@@ -72,7 +73,7 @@ def test_the_best_validated_weights_are_kept(tmp_path: Path, monkeypatch: pytest
 
 def test_the_average_of_the_weights_is_evaluated_and_kept(tmp_path: Path) -> None:
     """With a decay of 0 the average is the weights themselves; with another it is not, and training goes on alike."""
-    pairs = train.ImageMaskPairs(*ellipses(4, seed=4))
+    pairs = ImageMaskPairs(*ellipses(4, seed=4))
     found = {}
     for decay in (None, 0.0, 0.99):
         folder = tmp_path / str(decay)
@@ -89,7 +90,7 @@ def test_three_classes_and_a_frozen_encoder(tmp_path: Path) -> None:
     images, masks = ellipses(4, seed=5)
     masks[:, 4:12, 4:12] = 2
     cfg = TINY.model_copy(update={"classes": 3, "strategy": "random_frozen_encoder", "steps": 2})
-    train.fit(tmp_path, cfg, train.ImageMaskPairs(images, masks))
+    train.fit(tmp_path, cfg, ImageMaskPairs(images, masks))
     assert load_unet(tmp_path)(torch.tensor(images)).shape == (4, 3, 64, 64)
 
 
@@ -116,7 +117,7 @@ def test_epochs_that_are_fewer_steps_than_the_warm_up_are_refused() -> None:
 
 def test_epochs_take_as_many_steps_as_the_images_need(tmp_path: Path) -> None:
     cfg = SMALL.model_copy(update={"epochs": 2, "batch_size": 2})
-    train.fit(tmp_path, cfg, train.ImageMaskPairs(*ellipses(5, seed=6)))
+    train.fit(tmp_path, cfg, ImageMaskPairs(*ellipses(5, seed=6)))
     assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 2 * 3
     assert load_unet(tmp_path).cfg.epochs == 2
 
@@ -129,14 +130,14 @@ def test_synthetic_images_weigh_what_the_config_says(tmp_path: Path) -> None:
         folder = tmp_path / str(len(losses))
         folder.mkdir()
         marked = None if marks is None else np.array(marks)
-        train.fit(folder, cfg, train.ImageMaskPairs(images, masks, marked))
+        train.fit(folder, cfg, ImageMaskPairs(images, masks, marked))
         losses.append(json.loads((folder / "metrics.jsonl").read_text())["loss"])
     assert losses[0] == losses[1] == pytest.approx(losses[2], rel=1e-5)
     assert losses[3] != losses[0]
 
 
 def test_side_outputs_are_trained_and_not_kept(tmp_path: Path) -> None:
-    pairs = train.ImageMaskPairs(*ellipses(4, seed=7))
+    pairs = ImageMaskPairs(*ellipses(4, seed=7))
     cfg = SMALL.model_copy(update={"steps": 2, "batch_size": 2, "deep_supervision": True})
     learner = train.prepare(cfg, torch.tensor(pairs.images), None)
     assert learner.sides is not None
@@ -158,25 +159,23 @@ def test_bf16_and_a_constant_rate_with_warm_up_train_too(tmp_path: Path) -> None
         "warmup_steps": 1,
         "loss": "ce",
     }
-    train.fit(tmp_path, SMALL.model_copy(update=changes), train.ImageMaskPairs(*ellipses(4, seed=8)))
+    train.fit(tmp_path, SMALL.model_copy(update=changes), ImageMaskPairs(*ellipses(4, seed=8)))
     assert json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[-1])["loss"] > 0
 
 
 def test_data_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     images, masks = ellipses(4, seed=6)
-    pairs = train.ImageMaskPairs(images, masks)
-    with pytest.raises(train.SegmentationDataError, match=r"training: images \(4, 64, 64\) and masks \(3, 64, 64\)"):
-        train.fit(tmp_path, TINY, train.ImageMaskPairs(images, masks[:3]))
-    with pytest.raises(train.SegmentationDataError, match=r"both must be \(n, 96, 96\)"):
+    pairs = ImageMaskPairs(images, masks)
+    with pytest.raises(SegmentationDataError, match=r"training: images \(4, 64, 64\) and masks \(3, 64, 64\)"):
+        train.fit(tmp_path, TINY, ImageMaskPairs(images, masks[:3]))
+    with pytest.raises(SegmentationDataError, match=r"both must be \(n, 96, 96\)"):
         train.fit(tmp_path, TINY.model_copy(update={"image_size_px": 96}), pairs)
-    with pytest.raises(train.SegmentationDataError, match="n >= 2"):
-        train.fit(tmp_path, TINY, train.ImageMaskPairs(images[:1], masks[:1]))
-    with pytest.raises(train.SegmentationDataError, match="4 images and 3 marks"):
-        train.fit(tmp_path, TINY, train.ImageMaskPairs(images, masks, np.zeros(3, bool)))
-    with pytest.raises(
-        train.SegmentationDataError, match="validation: a mask holds class 255; classes=1 allows 0 to 1"
-    ):
-        train.fit(tmp_path, TINY, pairs, train.ImageMaskPairs(images, masks * 255))
+    with pytest.raises(SegmentationDataError, match="n >= 2"):
+        train.fit(tmp_path, TINY, ImageMaskPairs(images[:1], masks[:1]))
+    with pytest.raises(SegmentationDataError, match="4 images and 3 marks"):
+        train.fit(tmp_path, TINY, ImageMaskPairs(images, masks, np.zeros(3, bool)))
+    with pytest.raises(SegmentationDataError, match="validation: a mask holds class 255; classes=1 allows 0 to 1"):
+        train.fit(tmp_path, TINY, pairs, ImageMaskPairs(images, masks * 255))
 
 
 def test_files_that_do_not_fit_are_refused(tmp_path: Path) -> None:

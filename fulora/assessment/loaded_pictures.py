@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped, UInt8
 
+from fulora.data.column_types import SPLITS
 from fulora.data.image import Image
 from fulora.data.image_set import ImageSet
 from fulora.data.label_set import LabelSet
-from fulora.data.labels import SPLITS
 from fulora.data.pictures.decoding import open_picture
 from fulora.data.pictures.pixels import pixel_digest
 from fulora.intake.formats.decode import read_gray

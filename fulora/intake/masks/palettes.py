@@ -1,10 +1,10 @@
-"""Consistency of the masks of one call: colours of palettes between files, shades between folders."""
+"""Palettes of masks: files whose palettes contradict each other are refused, and a palette is described."""
 
 from collections.abc import Iterable, Mapping
 from itertools import combinations
 from pathlib import Path
 
-from fulora.intake.masks.noise import SAVE_ADVICE, ValuesError, first_values
+from fulora.intake.masks.noise import SAVE_ADVICE, ValuesError
 from fulora.intake.masks.stored_values import Colour
 
 
@@ -38,34 +38,6 @@ def _contradict(ours: Mapping[int, Colour], theirs: Mapping[int, Colour]) -> boo
         all(ours.get(index) != colour for index, other in theirs.items() if other == colour)
         for colour in set(ours.values()) & set(theirs.values())
     )
-
-
-def check_scales(folders: Mapping[str, Mapping[int, int]]) -> None:
-    """Refuse folders with different sets of shades; a folder may lack some of another's.
-
-    Args:
-        folders: by name, the shades of each folder with their classes in the mapping of all.
-
-    Raises:
-        ValuesError: if no folder holds all shades of the others.
-    """
-    everything = set[int]().union(*[shades.values() for shades in folders.values()])
-    if any(everything == set(shades.values()) for shades in folders.values()):
-        return
-    for (one, ours), (other, theirs) in combinations(folders.items(), 2):
-        if set(ours.values()) <= set(theirs.values()) or set(theirs.values()) <= set(ours.values()):
-            continue
-        raise ValuesError(
-            f"{one} holds the shades {first_values(sorted(ours))}, and {other} {first_values(sorted(theirs))}: two "
-            "scales, so how their shades correspond is unknown",
-            SAVE_ADVICE,
-            f"give the class of each value, such as --values {_in_order(ours, theirs)}",
-        )
-
-
-def _in_order(*scales: Iterable[int]) -> str:
-    pairs = {value: number for scale in scales for number, value in enumerate(sorted(scale), 1)}
-    return ",".join(f"{value}={number}" for value, number in sorted(pairs.items()))
 
 
 def describe_palette(palette: Mapping[int, Colour]) -> str:

@@ -4,7 +4,7 @@ from typing import Literal
 
 import numpy as np
 from jaxtyping import UInt8
-from pydantic import Field, PositiveInt
+from pydantic import Field
 
 from fulora.biometry.ellipse import MeasurementError, ellipse_mask, fit_mask
 from fulora.config import Config
@@ -29,28 +29,6 @@ class MaskQualityConfig(Config):
     axis_ratio: ShareRange = (0.62, 0.95)
     fit_iou: float = Field(default=0.95, ge=0, le=1)
     coverage: float = Field(default=0.75, ge=0, le=1)
-
-
-class AdditionConfig(Config):
-    """Selection of generated or unlabelled images that are added to labelled ones.
-
-    Attributes:
-        images: maximum number of added images.
-        filtered: add only images whose mask passes the quality rules and, if predicted, has enough confidence; else the
-            first ones.
-        gates: the mask quality rules.
-        refine: replace each mask by the ellipse fitted to it.
-        agreement: of pictures generated from masks: minimum Dice of the mask with the teachers' prediction.
-        target_dice: of predicted masks: the minimum confidence is such that accepted validation images have this mean
-            Dice.
-    """
-
-    images: PositiveInt = 100
-    filtered: bool = True
-    gates: MaskQualityConfig = Field(default_factory=MaskQualityConfig)
-    refine: bool = True
-    agreement: float = Field(default=0.9, ge=0, le=1)
-    target_dice: float = Field(default=0.95, gt=0, lt=1)
 
 
 def find_mask_fault(mask: UInt8[np.ndarray, "h w"], limits: MaskQualityConfig) -> MaskFault | None:

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from fulora.assessment.encoders import Views
-from fulora.assessment.pictures import Pictures, PicturesError, of_rows
+from fulora.assessment.loaded_pictures import Pictures, PicturesError, of_rows
 from fulora.data.image_set import ImageSet
 from fulora.data.label_set import LabelSet, refuse_other_classes
 from fulora.metrics.memorisation import Votes, vote

@@ -12,7 +12,7 @@ PLACES = (*FOLDERS, "out", "overlays", "submission", "json_file", "destination")
 """Options that name a folder or a file to write."""
 
 
-def check_place(command: str, option: str, path: Path) -> None:
+def check_output_path(command: str, option: str, path: Path) -> None:
     """Refuse a path that cannot be written because a file is where a folder is needed.
 
     Args:

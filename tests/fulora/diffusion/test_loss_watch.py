@@ -22,7 +22,7 @@ def test_the_mean_is_of_the_steps_since_the_last_one() -> None:
     assert watch.mean() == 9.0
 
 
-def test_a_number_that_is_none_is_told_with_its_step() -> None:
+def test_a_loss_that_is_not_finite_is_reported_with_its_step() -> None:
     watch = LossMonitor(None)
     fed(watch, [0.1, 0.2])
     watch.add(torch.tensor(0.3))

@@ -1,4 +1,4 @@
-"""The files of a picture of an image set."""
+"""Writes the picture of a row of an image set, and its mask."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from fulora.data.image import Image
 from fulora.data.pictures.embedded_metadata import png_info
 
 
-def write_files(
+def write_picture(
     folder: Path, row: Image, pixels: UInt8[np.ndarray, "h w"], mask: UInt8[np.ndarray, "h w"] | None
 ) -> None:
     """Write the marked PNG that a row names, and its mask if it has one, into the folder of its split."""

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from fulora.data.score import Protocol, Score, Statistic
-from fulora.metrics.groups import Better, ImageGroup, RuleKind
-from fulora.report.numbers import MISSING, format_number
+from fulora.metrics.image_groups import Better, ImageGroup, RuleKind
+from fulora.report.number_format import MISSING, format_number
 
 MOST_NAMED = 12
 """Longer lists of classes are counted instead."""

@@ -3,12 +3,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from image_rows import image_row
 
 import fulora
-from fulora.data.image import Image
+from fulora.data.column_types import Split
 from fulora.data.image_set import ImageSet, Picture
 from fulora.data.label_set import label_set
-from fulora.data.labels import Split
 from fulora.data.leak_check import OverlapError
 from fulora.data.patient_numbers import NUMBERING, SameNumberError, note_different_patients
 from fulora.data.provenance import Provenance, ProvenanceEntry, read_provenance
@@ -29,19 +29,13 @@ def image_set(
 ) -> ImageSet:
     pictures = []
     for place, split in enumerate(splits):
-        row = Image(
-            file_name="",
-            image_id=f"{site}_{first + place}",
-            plane="brain",
+        row = image_row(
+            f"{site}_{first + place}",
             split=split,
-            origin="real",
             source="own",
             site=site,
             patient=str(first + place),
             caption=captions[place] if captions else "",
-            width=32,
-            height=32,
-            sha256="",
         )
         pixels = np.random.default_rng(first + place).integers(0, 256, (32, 32)).astype(np.uint8)
         pictures.append(Picture(row, pixels))
@@ -80,7 +74,7 @@ def test_a_set_without_training_images_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("same", ["patient", "picture"])
-def test_nobody_and_nothing_that_is_tested_on_is_trained_on(tmp_path: Path, backbone: Path, same: str) -> None:
+def test_test_patients_and_images_are_not_trained_on(tmp_path: Path, backbone: Path, same: str) -> None:
     images = image_set(tmp_path / "mine", ["train", "train"])
     tested = image_set(tmp_path / "tested", ["test"], first=1, site="A" if same == "patient" else "B")
     note_different_patients(tested.path)
@@ -105,7 +99,7 @@ def test_one_number_at_another_site_may_be_one_woman(tmp_path: Path) -> None:
         (folder / NUMBERING).unlink()
 
 
-def test_who_was_trained_on_stands_beside_the_lora(tmp_path: Path, backbone: Path) -> None:
+def test_training_patients_are_recorded_with_the_lora(tmp_path: Path, backbone: Path) -> None:
     images = image_set(tmp_path / "mine", ["train", "train", "validation"])
     prior = image_set(tmp_path / "prior", ["train"], first=50)
     known = Provenance(entries=(ProvenanceEntry(name="backbone b", patients=("own/A/7",)),))
@@ -120,7 +114,7 @@ def test_who_was_trained_on_stands_beside_the_lora(tmp_path: Path, backbone: Pat
     assert read_provenance(out) == found
 
 
-def test_a_backbone_that_knows_who_is_tested_on_is_refused_before_training(tmp_path: Path) -> None:
+def test_a_backbone_trained_on_test_patients_is_refused_before_training(tmp_path: Path) -> None:
     images = image_set(tmp_path / "mine", ["train"])
     tested = image_set(tmp_path / "tested", ["validation", "test"], first=5)
     for key in ("own/A/5", "own/A/6"):
@@ -130,7 +124,7 @@ def test_a_backbone_that_knows_who_is_tested_on_is_refused_before_training(tmp_p
         assert lora_provenance("LoRA out", known, images).patients() == ["own/A/0", key]
 
 
-def test_a_set_without_what_it_is_given_for_is_refused(tmp_path: Path) -> None:
+def test_sets_without_images_in_the_needed_split_are_refused(tmp_path: Path) -> None:
     images = image_set(tmp_path / "mine", ["train"])
     only_train, only_test = (image_set(tmp_path / split, [split], first=9) for split in ("train", "test"))
     with pytest.raises(LoraError, match="train: it has neither validation nor test images"):

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from fulora.biometry.ellipse import Ellipse, MeasurementError, ellipse_mask, fit_mask
-from fulora.segmentation.gates import MaskQualityConfig, find_mask_fault
+from fulora.segmentation.mask_quality import MaskQualityConfig, find_mask_fault
 
 SHIFT, SCALE, TURN_DEG = 0.06, 0.1, 20.0
 """Standard deviations of the centre (fraction of the image's side), the logarithm of each axis, and the angle."""

@@ -46,7 +46,7 @@ def config(**values: str) -> CurateConfig:
 
 
 @pytest.mark.parametrize("other", ["00000011", " 11 ", "0 0 11"])
-def test_one_id_in_two_spellings_stops_and_is_told_without_the_id(
+def test_two_spellings_of_one_id_are_refused_without_printing_the_id(
     tmp_path: Path, other: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = export(tmp_path, ("11", "A^B", "19900101"), (other, "A^B", "19900101"))
@@ -83,7 +83,7 @@ def test_case_and_zeros_in_an_id_with_letters(tmp_path: Path, one: str, other: s
         ([("7", "A^B", "19900101"), ("8", "a b", "19900101")], "2 PatientIDs have one name .*: 0.dcm; 1.dcm"),
     ],
 )
-def test_ids_that_may_not_be_of_one_woman(
+def test_ids_that_may_be_of_several_patients_are_reported(
     tmp_path: Path, rows: list[Row], expected: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = export(tmp_path, *rows)
@@ -103,7 +103,7 @@ def test_ids_that_may_not_be_of_one_woman(
         [("10", "", ""), ("100", "", "")],
     ],
 )
-def test_others_are_not_told(tmp_path: Path, rows: list[Row]) -> None:
+def test_distinct_patient_ids_have_no_findings(tmp_path: Path, rows: list[Row]) -> None:
     kinds = {one.kind for one in checked(export(tmp_path, *rows)).findings}
     assert not kinds & {"doubtful patients", "one number under two names"}
 
@@ -176,7 +176,7 @@ def test_the_mark_of_windows_editors_is_no_part_of_a_key(tmp_path: Path) -> None
     assert read_key(tmp_path / "key.txt") == KEY
 
 
-def test_without_a_key_it_is_said_how_to_give_and_make_one(tmp_path: Path) -> None:
+def test_a_missing_key_names_how_to_make_and_pass_one(tmp_path: Path) -> None:
     folder = export(tmp_path, ("1", "", ""))
     with pytest.raises(SourceError, match=r"set key_file=FILE, .* Create one with `python -c"):
         curate_config(folder, {})

@@ -73,8 +73,3 @@ def group_duplicates(pairs: Sequence[DuplicatePair]) -> dict[str, str]:
     for pair in pairs:
         joined.merge(pair.first.image_id, pair.second.image_id)
     return {name: min(joined.subset(name)) for name in joined}
-
-
-def first_lines(lines: Sequence[str], most: int = 10) -> list[str]:
-    """Return the first lines of a message, and how many more there are."""
-    return [*lines[:most], *([f"... and {len(lines) - most} more"] if len(lines) > most else [])]

@@ -7,10 +7,10 @@ import numpy as np
 from fulora.data.label_set import refuse_other_classes
 from fulora.data.predictions.files import PredictionFile
 from fulora.data.predictions.rows import PredictionFileError
-from fulora.metrics.answers import Answers
+from fulora.metrics.model_predictions import ModelPredictions
 
 
-def paired(ours: PredictionFile, other: PredictionFile) -> tuple[Answers, Answers]:
+def paired(ours: PredictionFile, other: PredictionFile) -> tuple[ModelPredictions, ModelPredictions]:
     """Return the answers of two files, with images and classes in one order.
 
     Clusters of patients who share pictures are taken from the first.
@@ -54,7 +54,7 @@ def _check_images(ours: PredictionFile, other: PredictionFile) -> None:
         )
 
 
-def _on_classes(answers: Answers, names: tuple[str, ...]) -> Answers:
+def _on_classes(answers: ModelPredictions, names: tuple[str, ...]) -> ModelPredictions:
     """Return the answers with other class numbers; classes without a probability get 0."""
     to = np.array([names.index(name) for name in answers.names])
     probabilities = None

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from fulora.assessment.figures import EncoderFigures
-from fulora.assessment.pictures import Pictures
-from fulora.report.drawing import FigureError
+from fulora.assessment.encoder_figures import EncoderFigures
+from fulora.assessment.loaded_pictures import Pictures
+from fulora.report.figure_canvas import FigureError
 from fulora.report.figures import plot_image_grid
 
 A_LINE = 10

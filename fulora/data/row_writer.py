@@ -1,4 +1,4 @@
-"""Writing the rows of an image set: one file a split, all of them complete or none of them there."""
+"""Writes the rows of an image set: one file for each split. If writing fails, no file is left."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -11,11 +11,13 @@ from fulora.files import atomic_file
 
 
 @contextmanager
-def rows_written(folder: Path, name: str) -> Iterator[Callable[[Image], None]]:
-    """Add rows to the file called `name` of their splits; the files get their names when all went well, else they go.
+def row_writer(folder: Path, name: str) -> Iterator[Callable[[Image], None]]:
+    """Return a function that appends a row to the file `name` in the folder of its split, `folder/SPLIT/name`.
+
+    The files are written under temporary names. They are renamed when the block ends, and removed if it raises.
 
     Raises:
-        OSError: a file cannot be written, for a full disk perhaps.
+        OSError: if a file cannot be written, such as on a full disk.
     """
     files: dict[Path, TextIO] = {}
     with ExitStack() as stack:
@@ -28,5 +30,5 @@ def rows_written(folder: Path, name: str) -> Iterator[Callable[[Image], None]]:
             files[path].write(json.dumps(row.to_json()) + "\n")
 
         yield add
-        for file in files.values():  # before any gets its name: the disk may be full
+        for file in files.values():  # before any is renamed: closing fails on a full disk
             file.close()

@@ -7,9 +7,9 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.spatial.distance import pdist
 
+from fulora.assessment.assessed_sets import LEAST, AssessedSets, EncodedSets, NearestImages, places_of, reported_planes
 from fulora.assessment.encoders import Views
-from fulora.assessment.pictures import Pictures
-from fulora.assessment.sets import LEAST, AssessedSets, EncodedSets, NearestImages, places_of, reported_planes
+from fulora.assessment.loaded_pictures import Pictures
 from fulora.metrics.fidelity import Sample, cmmd, kid
 from fulora.metrics.frechet import frechet_distance
 from fulora.metrics.manifold import Manifold, manifold, vendi_score

@@ -13,7 +13,7 @@ from fulora.diffusion.models.architectures import ARCHITECTURES, build
 from fulora.diffusion.models.distinct_captions import describe_identical_captions, find_identical_captions
 from fulora.diffusion.models.loading import BackboneError, load_backbone
 from fulora.diffusion.sampling.config import resolve_config
-from fulora.diffusion.sets.begin import begin_set
+from fulora.diffusion.sets.begin_set import begin_set
 from fulora.diffusion.sets.job import GenerationJob, read_plan
 from fulora.diffusion.training.examples import Examples, TrainingImages
 from fulora.diffusion.training.image_sets import fit_lora
@@ -29,7 +29,7 @@ def notes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return found
 
 
-def test_unknown_letters_make_classes_alike_and_unknown_words_do_not(backbone: Path) -> None:
+def test_unknown_letters_make_captions_identical_and_unknown_words_do_not(backbone: Path) -> None:
     pipe = load_backbone(backbone)
     assert find_identical_captions(pipe, KANJI) == [("腎臓", "肝")]
     assert find_identical_captions(pipe, {"kidney": {"a kidney"}, "lung": {"a lung"}, "Lung 2": {"a lung 2"}}) == []
@@ -38,7 +38,7 @@ def test_unknown_letters_make_classes_alike_and_unknown_words_do_not(backbone: P
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_published_tokenizers_know_all_letters(tmp_path: Path, architecture: Architecture) -> None:
+def test_published_tokenizers_encode_all_letters(tmp_path: Path, architecture: Architecture) -> None:
     pipe = build(architecture, tmp_path, small=True, seed=0)
     assert find_identical_captions(pipe, KANJI) == []
     assert find_identical_captions(pipe, KANJI | {"Kidney 2": {"A photo of  KIDNEY"}}) == [("kidney", "Kidney 2")]
@@ -49,7 +49,7 @@ def test_a_caption_that_is_too_long_is_named(backbone: Path) -> None:
         describe_identical_captions(load_backbone(backbone), {"x": {"q" * 41}})
 
 
-def test_it_is_said_before_drawing(tmp_path: Path, backbone: Path, notes: list[str]) -> None:
+def test_identical_captions_are_noted_before_generation(tmp_path: Path, backbone: Path, notes: list[str]) -> None:
     labels = LabelSet.derived(list(KANJI))
     cfg = resolve_config(settings(planes=None), labels)
     begin_set(ProcessCache(), GenerationJob(tmp_path / "set", cfg, inputs(backbone), labels))
@@ -59,7 +59,7 @@ def test_it_is_said_before_drawing(tmp_path: Path, backbone: Path, notes: list[s
     assert read_plan(tmp_path / "set").alike == (("肝", "腎臓"),)
 
 
-def test_it_is_said_before_training_and_the_lora_says_its_classes(
+def test_identical_captions_are_noted_before_training_and_the_lora_lists_its_classes(
     tmp_path: Path, backbone: Path, examples: Examples, notes: list[str]
 ) -> None:
     planes = ["肝", "腎臓"] * 5

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from fulora.data.labels import Split
+from fulora.data.column_types import Split
 from fulora.data.patient_numbers import WAYS_OUT, PatientName, describe_pairs, same_numbers
 from fulora.intake.check.findings import Finding, misleading
 from fulora.intake.check.image_facts import ImageFacts
