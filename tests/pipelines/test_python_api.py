@@ -85,7 +85,7 @@ def test_a_lora_is_trained_and_images_are_generated(planes: Path, tmp_path: Path
     assert len(lora.to_pandas()) == 2
     assert "loss" in {row["logged"] for row in lora.table.rows}
     assert lora.figure().size[0] > 100
-    synthetic = fu.generate(tmp_path / "synthetic", count=2, lora=[lora.path], settings={"steps": 1})
+    synthetic = fu.generate(tmp_path / "synthetic", count=2, lora=[lora.path], settings={"steps": 2})
     assert (synthetic.path / LIST).is_file()
     assert synthetic.table.rows[-1] == {"class": "all", "train, synthetic": 4}
 
