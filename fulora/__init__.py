@@ -15,6 +15,11 @@ __version__ = "0.1.0"
 
 JOBS = {
     "read_images": "pipelines.jobs.images",
+    "train_lora": "pipelines.jobs.train_lora",
+    "generate": "pipelines.jobs.generate",
+    "score": "pipelines.jobs.score",
+    "score_masks": "pipelines.jobs.score_masks",
+    "measure": "pipelines.jobs.measure",
 }
 """The module of each function."""
 

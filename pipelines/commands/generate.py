@@ -1,16 +1,13 @@
 """`fulora generate`: synthetic images from a backbone and LoRAs, without a study."""
 
-import math
-import re
 import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from fulora import progress
-from pipelines.backbones import DEMO, named_backbone
+from pipelines.backbones import DEMO
 from pipelines.commands.options import (
     Backbone,
     CheckpointArchitecture,
@@ -21,9 +18,6 @@ from pipelines.commands.options import (
     Revision,
     engine_named,
 )
-
-if TYPE_CHECKING:
-    from fulora.diffusion.sampling.inputs import LoraSource
 
 
 def generate(
@@ -96,29 +90,29 @@ def generate(
 
       fulora generate --config paper/fu_lora --backbone sd15 --lora lora/lora.safetensors --out synthetic --dry-run
     """
-    from fulora.diffusion.sets.build_job import build_job
+    from fulora.config import overridden
     from fulora.diffusion.sets.forecast import describe_job
     from fulora.diffusion.sets.generation import generate_set
     from fulora.diffusion.sets.processes import generate_in_processes
     from fulora.training.devices import pick_device
+    from pipelines.jobs.generate import plan_generation
 
     if processes > 1 and engine == "ray":
         raise ValueError("--processes is for this machine; with --engine ray the cluster says how many tasks run")
     progress.show(not quiet)
-    named = named_backbone(backbone)
     planes = list(dict.fromkeys(plane)) if plane else None
     options = {"per_class": count, "seed": seed, "planes": planes, "image_size_px": _parse_size(size)}
-    settings = _settings(config, overrides or [], options)
-    job = build_job(
-        out.resolve(),
-        settings,
-        backbone=named.resolve() if isinstance(named, Path) else named,
-        backbone_name=named.name if isinstance(named, Path) and backbone != DEMO else backbone,
-        revision=revision,
-        architecture=architecture,
-        loras=[_parse_lora(text, settings, any_base=any_base) for text in lora or []],
+    job = plan_generation(
+        out,
+        settings=overridden({key: value for key, value in options.items() if value is not None}, overrides or []),
+        config=config,
+        backbone=backbone,
+        lora=lora or [],
+        any_base=any_base,
         start=start,
         labels=labels,
+        revision=revision,
+        architecture=architecture,
     )
     part = _parse_part(shard)
     if engine == "local":
@@ -164,72 +158,3 @@ def _parse_part(text: str) -> tuple[int, int]:
             f"--shard {text}: give two numbers such as 0/4; the first counts from 0 and is below the second"
         )
     return int(index), int(count)
-
-
-def _settings(config: str | None, overrides: list[str], options: dict[str, Any]) -> dict[str, Any]:
-    """Merge the settings of the config, the options and the overrides; later ones replace earlier ones.
-
-    Raises:
-        ConfigError: if one is not valid, or the number of images is missing.
-    """
-    from fulora.config import ConfigError, merged, overridden, part, read_yaml, validated
-    from fulora.diffusion.config import GenerateConfig
-    from pipelines.configs import config_path, shipped
-
-    values = read_yaml(config_path(config), shipped()) if config else {"generate": {}}
-    if "generate" not in values:
-        raise ConfigError(f"{config}: it has no `generate:` part to take settings from")
-    chosen = {key: value for key, value in options.items() if value is not None}
-    settings = overridden(merged(part(values, "generate", where=config or "settings"), chosen), overrides)
-    if "per_class" not in settings:
-        raise ConfigError("--count is missing: how many images of each plane?")
-    validated(GenerateConfig, settings, where=config or "settings")  # before weights are looked for
-    return settings
-
-
-def _parse_lora(text: str, settings: Mapping[str, Any], *, any_base: bool) -> "LoraSource":
-    """Parse FILE, FILE:STRENGTH or FILE:STRENGTH:TEXT_STRENGTH; a folder of fulora, diffusers or peft is its file.
-
-    Args:
-        settings: of a `GenerateConfig`, with the strengths if the text has none.
-
-    Raises:
-        LoraError: if there is no such file, or a strength is not a finite number of at least 0.
-    """
-    from fulora.diffusion.lora.adapters import LoraError
-    from fulora.diffusion.lora.peft_folder import lora_path
-    from fulora.diffusion.sampling.inputs import lora_source
-
-    file, *texts = _split_lora(text)
-    strengths = [_parse_strength(text, each) for each in texts]
-    path = lora_path(Path(file)).resolve()
-    if not path.is_file():
-        raise LoraError(f"--lora {text}: {path.name} not found; give FILE, FILE:0.8, or FILE:0.8:0.5")
-    strength = strengths[0] if strengths else float(settings.get("lora_strength", 1.0))
-    text_strength = strengths[1] if len(strengths) > 1 else settings.get("lora_text_strength")
-    return lora_source(path, strength, None if text_strength is None else float(text_strength), any_base=any_base)
-
-
-def _split_lora(text: str) -> list[str]:
-    """The file and its strengths, at most two; a file's own name may hold a colon."""
-    for count in (0, 1, 2):
-        parts = text.rsplit(":", count)
-        if len(parts) == count + 1 and parts[0] and Path(parts[0]).exists():
-            return parts
-    match = re.fullmatch(r"(.+?)((?::\d*\.?\d+){0,2})", text)
-    return [match[1], *match[2].split(":")[1:]] if match else [text]
-
-
-def _parse_strength(text: str, number: str) -> float:
-    from fulora.diffusion.lora.adapters import LoraError
-
-    try:
-        strength = float(number)
-    except ValueError:
-        strength = math.nan
-    if not 0 <= strength < math.inf:
-        raise LoraError(
-            f"--lora {text}: the strength {number!r} is not allowed; give a number of at least 0, such as 0.8: 0 is "
-            "the backbone alone, 1 the LoRA as trained"
-        )
-    return strength

@@ -6,8 +6,7 @@ from typing import Annotated
 import typer
 
 from fulora import progress
-from fulora.config import ConfigError, overridden, part, read_yaml, validated
-from fulora.diffusion.config import LoraConfig
+from fulora.config import overridden, part
 from pipelines.backbones import DEMO
 from pipelines.commands.options import (
     Backbone,
@@ -52,9 +51,12 @@ def train(
       accelerate launch --num_processes 4 -m pipelines lora train IMAGES --backbone sd15 batch_size=16 precision=bf16
     """
     from fulora.training.processes import join_processes
-    from pipelines.lora_job import LoraJob
+    from pipelines.jobs.train_lora import LoraJob, lora_config
 
-    cfg, curation = _settings(config, overrides or [])
+    values = overridden({}, overrides or [])
+    curation = part(values, "images", where="settings")
+    values.pop("images", None)
+    cfg = lora_config(config, values)
     first = join_processes(cfg.device).first
     progress.show(first and not quiet)
     job = LoraJob(
@@ -76,16 +78,3 @@ def train(
     file = job.train()
     if first:
         print(file)
-
-
-def _settings(config: str | None, overrides: list[str]) -> tuple[LoraConfig, dict[str, object]]:
-    """The LoRA's config, and the settings of the curation, `images.KEY=VALUE`."""
-    from pipelines.configs import config_path, shipped
-
-    values = read_yaml(config_path(config), shipped()) if config else {"lora": {}}
-    if "lora" not in values:
-        raise ConfigError(f"{config}: it has no `lora:` part to take settings from")
-    values = overridden(part(values, "lora", where=config or "settings"), overrides)
-    curation = part(values, "images", where="settings")
-    values.pop("images", None)
-    return validated(LoraConfig, values, where=config or "settings"), curation

@@ -75,12 +75,18 @@ def hc(
       fulora measure hc predicted --pixel-sizes test_set_pixel_size.csv --out hc.csv --submission submission.csv
     """
     from fulora.intake.masks.value_mapping import parse_values
-    from fulora.mask_folders.measure import measure_heads, write_hc18_submission, write_measurements
+    from pipelines.jobs.measure import measure
 
-    heads = measure_heads(
-        masks, pixel_sizes, label=label, inset_px=inset_px, values=parse_values(values), workers=workers
+    heads = measure(
+        masks,
+        "hc",
+        pixel_sizes=pixel_sizes,
+        label=label,
+        inset_px=inset_px,
+        values=parse_values(values),
+        workers=workers,
     )
-    write_measurements(out, heads.rows)
+    heads.write(out)
     _print_summary(heads.rows, out, "hc_mm", "mm")
     _note_warning(heads.rows, "field_of_view", VIEW, VIEW_ADVICE)
     _note_warning(heads.rows, "file_spacing", SPACING)
@@ -91,7 +97,7 @@ def hc(
             f"{agreed.failures} of {agreed.n} failed"
         )
     if submission is not None:
-        write_hc18_submission(submission, heads.rows)
+        heads.write_hc18_submission(submission)
     _fail_without_measurements(heads.rows)
 
 
@@ -129,10 +135,11 @@ def aop(
       fulora measure aop predicted_256 --out aop.csv --original-size 1024x768
     """
     from fulora.intake.masks.value_mapping import parse_values
-    from fulora.mask_folders.measure import measure_angles, write_measurements
+    from pipelines.jobs.measure import measure
 
-    rows = measure_angles(
+    angles = measure(
         masks,
+        "aop",
         symphysis=symphysis,
         head=head,
         inferior=inferior,
@@ -140,7 +147,8 @@ def aop(
         values=parse_values(values),
         workers=workers,
     )
-    write_measurements(out, rows)
+    angles.write(out)
+    rows = angles.rows
     _print_summary(rows, out, "aop_deg", "degrees")
     _note_warning(rows, "file_spacing", SPACING)
     _fail_without_measurements(rows)

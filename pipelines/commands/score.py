@@ -74,10 +74,10 @@ def classification(
 
       fulora score classification mine.csv --labels normal,cyst --prior uniform --training-prior normal=90,cyst=10
     """
-    from fulora.classification.prediction_scores import score_predictions
     from pipelines.commands.score_tables import print_comparisons, print_scores
+    from pipelines.jobs.score import score
 
-    result = score_predictions(
+    scored = score(
         file,
         labels=_label_set(labels),
         against=against,
@@ -88,13 +88,11 @@ def classification(
         seed=seed,
         legacy_auc=legacy_auc,
     )
-    if not write_json(json_file, result.to_json()):
-        print_scores(result.facts, result.scores)
-        print_comparisons(result.facts, result.comparisons)
+    if not write_json(json_file, scored.to_json()):
+        print_scores(scored.facts, scored.result.scores)
+        print_comparisons(scored.facts, scored.result.comparisons)
     if figure is not None:
-        from fulora.report.classification_scores import plot_scores
-
-        figure.write_bytes(plot_scores(result.facts["confusion"], result.scores))
+        figure.write_bytes(scored.png())
 
 
 def _label_set(text: str) -> "LabelSet | list[str]":

@@ -1,16 +1,13 @@
 """`fulora score segmentation`: masks against references by a protocol, and rankings of several predictions."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from fulora.segmentation.challenge_protocols import MEASURED, Protocol
 from pipelines.commands.options import DrawSeed, JsonFile, MaskValuesOption, Threads
 from pipelines.commands.output import write_json
-
-if TYPE_CHECKING:
-    from fulora.mask_folders.score import SegmentationScores
 
 
 def segmentation(
@@ -56,8 +53,8 @@ def segmentation(
       fulora score segmentation --reference masks --prediction ours --protocol hc18 --pixel-sizes pixel_sizes.csv
     """
     from fulora.intake.masks.value_mapping import parse_values
-    from fulora.mask_folders.score import score_masks
     from pipelines.commands.mask_tables import print_masks
+    from pipelines.jobs.score_masks import score_masks
 
     if figure is not None and len(prediction) < 2 and protocol not in MEASURED:
         raise ValueError("--figure shows rankings, or angles or circumferences; plain needs --prediction twice or more")
@@ -74,21 +71,6 @@ def segmentation(
         workers=workers,
     )
     if figure is not None:
-        figure.write_bytes(_plot(scores))
+        figure.write_bytes(scores.png())
     if not write_json(json_file, scores.to_json()):
         print_masks(scores.facts)
-
-
-def _plot(scores: "SegmentationScores") -> bytes:
-    """The rankings, or of one prediction its Bland-Altman plot."""
-    if scores.rankings is not None:
-        from fulora.report.ranking import plot_rankings
-
-        return plot_rankings(list(scores.cases), scores.rankings)
-    from fulora.report.figures import plot_bland_altman
-
-    quantity, cases = MEASURED[scores.protocol], scores.facts["cases"]
-    measured, true = scores.measured_pairs()
-    return plot_bland_altman(
-        measured, true, quantity.unit, f"{quantity.name}: {cases - len(measured)} of {cases} failed"
-    )

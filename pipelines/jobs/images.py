@@ -8,8 +8,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fulora.data.column_types import SPLITS, Origin
 from fulora.data.image_set import ImageSet
-from fulora.data.labels import SPLITS, Origin
 from pipelines.jobs.inputs import WORK, open_images
 from pipelines.jobs.tables import Cell, Table
 

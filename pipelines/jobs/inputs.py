@@ -5,15 +5,15 @@ from pathlib import Path
 from typing import TypeVar
 
 from fulora import progress
+from fulora.data.column_types import SPLITS
 from fulora.data.image import METADATA, ImageSetError
 from fulora.data.image_set import ImageSet
-from fulora.data.labels import SPLITS
 from fulora.engine import InProcess
 from fulora.intake.check.check_folder import curate_config
 from fulora.integrity import check, content_digest
 from fulora.stage import RECORD, Artifact, Source, read_record
 from fulora.workspace import Workspace
-from pipelines.sources import curated
+from pipelines.study_inputs import curated
 
 A = TypeVar("A", bound=Artifact)
 

@@ -32,7 +32,7 @@ from fulora.stage import Source, stage
 from fulora.workspace import Workspace
 from pipelines.__main__ import app
 from pipelines.backbones import ASSETS
-from pipelines.lora_job import LoraJob
+from pipelines.jobs.train_lora import LoraJob
 
 pytestmark = pytest.mark.slow
 
@@ -149,7 +149,7 @@ def here(*arguments: str) -> Result:
 def test_a_finished_lora_is_recognised_without_its_backbone(
     images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    loaded = counting(monkeypatch, "pipelines.lora_job.load_backbone")
+    loaded = counting(monkeypatch, "pipelines.jobs.train_lora.load_backbone")
     for _ in range(2):
         command = ["lora", "train", str(images), *SETTINGS, "--out", f"{tmp_path}/mine", "--work", f"{tmp_path}/work"]
         assert here(*command).stdout.splitlines()[-1] == f"{tmp_path}/mine/lora.safetensors"

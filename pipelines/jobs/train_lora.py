@@ -1,14 +1,16 @@
-"""A LoRA from a folder of images and a backbone, without a study: checked, planned, trained."""
+"""`train_lora`: a LoRA from a folder of images and a backbone, without a study: checked, planned, trained."""
 
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from fulora import progress
+from fulora.config import validated
 from fulora.data.column_types import SPLITS, Split
-from fulora.data.image import METADATA, ImageSetError
+from fulora.data.image import METADATA
 from fulora.data.image_set import ImageSet
 from fulora.data.provenance import Provenance
 from fulora.diffusion.config import Architecture, LoraConfig
@@ -23,19 +25,62 @@ from fulora.diffusion.training.examples import TrainingImages
 from fulora.diffusion.training.image_sets import fit_lora, lora_provenance, read_training_images
 from fulora.diffusion.training.output_folder import holds_finished, refuse_other_contents
 from fulora.diffusion.training.plan import plan_training
-from fulora.engine import InProcess
 from fulora.intake.check.check_folder import curate_config
 from fulora.integrity import LIST, write_list
 from fulora.training.processes import join_processes
-from fulora.workspace import Workspace, artifact_name
+from fulora.workspace import artifact_name
 from pipelines.backbones import DEMO, named_backbone
 from pipelines.checks.findings import Findings
 from pipelines.checks.images import Sources
 from pipelines.checks.sizes import check_lora_sizes
-from pipelines.study_inputs import curated
+from pipelines.jobs.inputs import WORK, is_image_set, open_images
+from pipelines.jobs.settings import job_settings
+from pipelines.jobs.trainings import Training
 
 ENCODED: tuple[Split, ...] = ("train", "validation")
 """The splits whose images are encoded: for training, and for the validation loss."""
+
+
+def train_lora(
+    images: str | Path,
+    out: str | Path,
+    *,
+    backbone: str | Path = DEMO,
+    settings: Mapping[str, Any] | None = None,
+    config: str | None = None,
+    curation: Mapping[str, object] | None = None,
+    work: str | Path = WORK,
+) -> Training:
+    """Train a LoRA on a few images, or continue its training; nothing is done if it is finished.
+
+    Example:
+
+        lora = fu.train_lora("planes", "lora", settings={"rank": 16, "steps": 500})
+
+    Args:
+        images: an image set, or any folder that `fulora data check` reads, which is curated first.
+        out: the folder of the LoRA, with `lora.safetensors`, which diffusers reads.
+        backbone: a diffusers folder, a .safetensors checkpoint, a hub id, or `demo`, the embedded one.
+        settings: of `LoraConfig` (`fulora settings lora` lists them).
+        config: take further settings from the `lora:` part of this config, such as `paper/fu_lora`.
+        curation: settings of the curation, such as `{"patient_pattern": r"P(\\d+)"}`.
+        work: folder that curated images are kept in.
+
+    Raises:
+        ValueError: if a setting is not valid, or the training cannot run; every problem is named.
+    """
+    cfg = lora_config(config, settings)
+    job = LoraJob(Path(images), Path(out), cfg, str(backbone), curation=curation or {}, work=Path(work))
+    return Training("LoRA", job.train().parent)
+
+
+def lora_config(config: str | None, settings: Mapping[str, Any] | None) -> LoraConfig:
+    """Return the settings of a LoRA: those of a config's `lora:` part, changed by `settings`.
+
+    Raises:
+        ConfigError: if there is no such config, or a setting is not valid.
+    """
+    return validated(LoraConfig, job_settings("lora", config, settings), where=config or "settings")
 
 
 @dataclass(frozen=True)
@@ -63,7 +108,7 @@ class LoraJob:
     tested_on: Path | None = None
     revision: str | None = None
     architecture: Architecture | None = None
-    work: Path = Path("work")
+    work: Path = WORK
     command: str = ""
 
     def plan_lines(self) -> list[str]:
@@ -130,23 +175,11 @@ class LoraJob:
 
     def _curated(self) -> ImageSet:
         """The folder if it is an image set, else the image set that results from its curation."""
-        if image_set := self._given_image_set():
-            return image_set
-        config, root = curate_config(self.images, {"fit": "native", **self.curation})
-        image_set = curated(config, root, Workspace(self.work, InProcess(), command=self.command))
-        progress.note(f"curated: {image_set.path}")
-        return image_set
+        return open_images(self.images, self.curation, self.work, command=self.command)
 
     def _given_image_set(self) -> ImageSet | None:
         """The folder as an image set of fulora; None if it has to be curated first."""
-        if self.curation or not (self.images / "train" / METADATA).is_file():
-            return None
-        image_set = ImageSet(self.images, "")
-        try:
-            next(image_set.iter_rows("train"), None)
-        except ImageSetError:  # an imagefolder of another tool
-            return None
-        return image_set
+        return ImageSet(self.images, "") if not self.curation and is_image_set(self.images) else None
 
     def _check(self, *, with_backbone: bool) -> list[str]:
         """Notes on the images and the backbone, before anything is curated.
