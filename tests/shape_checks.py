@@ -19,10 +19,10 @@ from beartype import beartype
 from jaxtyping import jaxtyped
 
 PACKAGES = (
-    *("affine", "assessment", "biometry", "classification", "clip", "data", "export", "intake", "metrics", "report"),
-    *("segmentation", "training"),
+    *("affine", "assessment", "biometry", "classification", "clip", "data", "diffusion", "export", "intake", "metrics"),
+    *("report", "segmentation", "training"),
 )
-"""Of fulora. In diffusion some annotations name axes that differ."""
+"""Packages of fulora, and modules, whose functions are checked."""
 
 
 def _names_a_shape(annotated: Any) -> bool:

@@ -8,6 +8,7 @@ import pytest
 from jaxtyping import TypeCheckError
 
 from fulora.data.pictures.pixels import is_blank
+from fulora.diffusion.sets.blank_images import find_fault
 from fulora.metrics.decision_rules import Rule
 from fulora.metrics.weighted_scores import ClassTallies
 
@@ -19,11 +20,12 @@ RULE = Rule("own decision", np.zeros((2, 3), int), (0, 1))
     "call",
     [
         lambda: is_blank(CUBE),
+        lambda: find_fault(np.zeros(3, np.uint8), finite=True),
         lambda: RULE.of(np.zeros(3)),
         lambda: Rule("own decision", CUBE, (0, 1)),
         lambda: dataclasses.replace(ClassTallies(*[FLAT / 1] * 3), true=CUBE).recall,
     ],
-    ids=["function", "method", "dataclass", "field"],
+    ids=["function", "function of diffusion", "method", "dataclass", "field"],
 )
 def test_wrong_shapes_are_refused(call: Callable[[], object]) -> None:
     with pytest.raises(TypeCheckError):

@@ -23,15 +23,13 @@ from fulora.training.metrics_log import MetricsLog
 from fulora.training.run_digest import run_digest
 from fulora.training.seeded_draws import batch_indices, seeded_generator
 
-Stack = UInt8[np.ndarray, "n h w"]
-
 
 def fit(
     out: Path,
     cfg: ControlConfig,
     pipe: Pipeline,
-    images: Stack,
-    masks: Stack,
+    images: UInt8[np.ndarray, "n h w"],
+    masks: UInt8[np.ndarray, "m mask_h mask_w"],
     captions: Sequence[str],
     *,
     base_digest: str = "",
@@ -42,7 +40,8 @@ def fit(
     uninterrupted run.
 
     Args:
-        images: gray, 0 to 255; masks: of the same shape, class numbers.
+        images: (n, h, w) gray, 0 to 255.
+        masks: of the same shape, class numbers, 0 background.
         base_digest: of the backbone's content: a checkpoint of a training on another backbone is refused.
 
     Raises:

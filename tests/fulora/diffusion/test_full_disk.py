@@ -37,5 +37,6 @@ def test_a_set_goes_on_from_any_place_at_which_the_disk_was_full(
     folder = tmp_path / "large" / "set"  # as deep as on the disk, for its sources are relative
     whole = drawn(backbone, folder, per_class=full_disk_run.PER_CLASS)
     command = [*NAMESPACE, sys.executable, full_disk_run.__file__, str(backbone), str(disk), str(whole)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=os.environ)
+    paths = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=os.environ | paths)
     assert done.returncode == 0, done.stdout + done.stderr
