@@ -16,7 +16,7 @@ from fulora.metrics import weighted_scores
 from fulora.metrics.calibration import brier_scores, log_losses
 from fulora.metrics.classification import restricted
 from fulora.metrics.image_groups import Better
-from fulora.metrics.metric_selection import select_from_table
+from fulora.metrics.metric_table import select_from_table
 from fulora.metrics.statistics import RIGHT_OR_WRONG, Span, WeightedStatistic
 from fulora.metrics.weighted_scores import Values, Weights
 

@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 from fulora.data.results import Quantity
 from fulora.data.score import Protocol, Statistic
 from fulora.metrics.image_groups import Better
-from fulora.metrics.metric_selection import select_from_table
+from fulora.metrics.metric_table import select_from_table
 from fulora.metrics.statistics import RIGHT_OR_WRONG, Span
 
 Values = Float[np.ndarray, "seeds n"]
