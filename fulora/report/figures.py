@@ -1,5 +1,6 @@
 """Figures of a report as PNG bytes: the same input gives the same bytes."""
 
+import io
 import textwrap
 from collections.abc import Mapping, Sequence
 
@@ -69,16 +70,20 @@ def _tile(image: UInt8[np.ndarray, "_ _"], side: int) -> UInt8[np.ndarray, "side
 
 
 def _labelled(paper: UInt8[np.ndarray, "h w"], labels: Mapping[float, str]) -> bytes:
-    height, width = paper.shape
-    with drawing(width / PIXELS_PER_INCH, height / PIXELS_PER_INCH, layout=None, mode="L") as canvas:
+    """Return the paper as PNG with labels at its left, of which alone matplotlib draws the pixels."""
+    height = len(paper)
+    with drawing(LABEL_WIDTH_PX / PIXELS_PER_INCH, height / PIXELS_PER_INCH, layout=None, mode="L") as canvas:
         axes = canvas.axes
         axes.set_axis_off()
-        colours = np.repeat(paper[..., None], 3, axis=2)  # a colour map would round the grays
-        axes.imshow(colours, interpolation="none", aspect="auto", extent=(0, width, height, 0))
+        axes.set(xlim=(0, LABEL_WIDTH_PX), ylim=(height, 0))
         for y, label in labels.items():
             text = "\n".join(textwrap.wrap(label, 15, break_long_words=True)[:6])
             axes.text(LABEL_WIDTH_PX - 24, y, text, ha="right", va="center", fontsize=10.5, linespacing=1.35)
-    return canvas.png
+    sheet = Pil.fromarray(paper)
+    sheet.paste(Pil.open(io.BytesIO(canvas.png)), (0, 0))
+    stream = io.BytesIO()
+    sheet.save(stream, format="PNG")
+    return stream.getvalue()
 
 
 def plot_losses(curves: Mapping[str, Sequence[tuple[int, float]]], title: str = "") -> bytes:
