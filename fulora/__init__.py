@@ -14,6 +14,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 JOBS = {
+    "mix": "pipelines.jobs.mix",
     "read_images": "pipelines.jobs.images",
 }
 """The module of each function."""

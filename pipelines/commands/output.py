@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.table import Table as RichTable
 
-from fulora.terminal import PlainConsole
+from fulora.terminal import PlainConsole, printable
 from pipelines.jobs.tables import Table
 
 
@@ -38,4 +38,8 @@ def build_table(texts: Sequence[str], numbers: Sequence[str] = (), min_width: in
 
 def print_table(table: Table) -> None:
     """Print the table of a result on standard output."""
-    PlainConsole().print(table.to_rich())
+    console = PlainConsole()
+    console.print(printable(table.title), soft_wrap=True)
+    console.print(table.to_rich())
+    for line in table.notes:
+        console.print(printable(line), soft_wrap=True)
