@@ -79,46 +79,29 @@ def mix(
       fulora mix planes --arm duplicated --ratio 2 --out control
     """
     from fulora.config import overridden
-    from pipelines.jobs.mix import build_request
-    from pipelines.jobs.mix import mix as mix_images
+    from pipelines.jobs.mix import build_request, make_mix
     from pipelines.jobs.mix_plan import plan_mix
 
     progress.show(not quiet)
     folders = [text for text in synthetic or [] if Path(text).exists() or "=" not in text]
-    settings = overridden({}, [text for text in synthetic or [] if text not in folders])
-    chosen = None if filters is None else [name for name in filters.split(",") if name not in ("", "none")]
+    request = build_request(
+        real,
+        folders,
+        ratio=ratio,
+        per_plane=per_plane,
+        filters=None if filters is None else [name for name in filters.split(",") if name not in ("", "none")],
+        assessment=assessment,
+        arm=arm,
+        settings=overridden({}, [text for text in synthetic or [] if text not in folders]),
+        generator=generator,
+        work=work,
+    )
     if dry_run:
-        request = build_request(
-            real,
-            folders,
-            ratio=ratio,
-            per_plane=per_plane,
-            filters=chosen,
-            assessment=assessment,
-            arm=arm,
-            settings=settings,
-            generator=generator,
-            work=work,
-        )
         plan = plan_mix(request)
         if not write_json(json_file, plan.to_json()):
             print_table(plan)
         return
-    mixed = mix_images(
-        real,
-        folders,
-        out=out,
-        ratio=ratio,
-        per_plane=per_plane,
-        filters=chosen,
-        assessment=assessment,
-        arm=arm,
-        test_split=test_split,
-        settings=settings,
-        generator=generator,
-        work=work,
-        command=typed(),
-    )
+    mixed = make_mix(request, out, test_split, typed())
     if not write_json(json_file, {"path": str(mixed.path), **mixed.table.to_json()}):
         print_table(mixed.table)
         print(mixed.path)

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.table import Table as RichTable
 
-from fulora.terminal import PlainConsole, printable
+from fulora.terminal import PlainConsole
 from pipelines.jobs.tables import Table
 
 
@@ -39,7 +39,7 @@ def build_table(texts: Sequence[str], numbers: Sequence[str] = (), min_width: in
 def print_table(table: Table) -> None:
     """Print the table of a result on standard output."""
     console = PlainConsole()
-    console.print(printable(table.title), soft_wrap=True)
+    console.print(table.title, soft_wrap=True)
     console.print(table.to_rich())
     for line in table.notes:
-        console.print(printable(line), soft_wrap=True)
+        console.print(line, soft_wrap=True)

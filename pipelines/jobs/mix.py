@@ -56,7 +56,7 @@ def mix(
     out: str | Path,
     ratio: float = 1.0,
     per_plane: int | None = None,
-    filters: Sequence[FilterName] | None = None,
+    filters: Sequence[str] | None = None,
     assessment: Place | None = None,
     arm: Arm = "hybrid",
     test_split: TestSplit = "keep",
@@ -102,14 +102,18 @@ def mix(
         generator=generator,
         work=work,
     )
+    return make_mix(request, Path(out), test_split, command)
+
+
+def make_mix(request: MixRequest, out: Path, test_split: TestSplit, command: str = "") -> Images:
+    """Return the set that is asked for, made in the folder `out`; raises as `mix`."""
     config, images = request.config, _open_real(request, command)
     added = _open_added(request, images, command)
     opinions = None
     if added is not None and config.assessed:
         opinions = open_assessment(_assessment_of(request), added, images.path, request.work)
     make = mix_with_test if test_split == "keep" else mix_stage
-    made = make_in(Path(out), make, command, config, images, None if added is None else added.images, opinions)
-    return Images(made)
+    return Images(make_in(out, make, command, config, images, None if added is None else added.images, opinions))
 
 
 def build_request(
