@@ -14,12 +14,13 @@ from typing import Any
 __version__ = "0.1.0"
 
 JOBS = {
-    "read_images": "pipelines.jobs.images",
-    "train_lora": "pipelines.jobs.train_lora",
     "generate": "pipelines.jobs.generate",
+    "measure": "pipelines.jobs.measure",
+    "mix": "pipelines.jobs.mix",
+    "read_images": "pipelines.jobs.images",
     "score": "pipelines.jobs.score",
     "score_masks": "pipelines.jobs.score_masks",
-    "measure": "pipelines.jobs.measure",
+    "train_lora": "pipelines.jobs.train_lora",
 }
 """The module of each function."""
 

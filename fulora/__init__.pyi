@@ -1,6 +1,7 @@
 from pipelines.jobs.generate import generate as generate
 from pipelines.jobs.images import read_images as read_images
 from pipelines.jobs.measure import measure as measure
+from pipelines.jobs.mix import mix as mix
 from pipelines.jobs.score import score as score
 from pipelines.jobs.score_masks import score_masks as score_masks
 from pipelines.jobs.train_lora import train_lora as train_lora

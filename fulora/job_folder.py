@@ -26,7 +26,7 @@ def make_in(folder: Path, stage: Stage[P, A], command: str, *args: P.args, **kwa
         command: makes the artifact again; messages about damage contain it.
 
     Raises:
-        OutputFolderError: if the folder holds other files, or an artifact of other settings or inputs.
+        OutputFolderError: if the folder holds other files, or an artifact of other settings or inputs, finished or not.
         DamagedArtifactError: if the folder holds this artifact, and its files have changed.
         ValueError: if the check of the stage fails.
     """
@@ -37,9 +37,10 @@ def make_in(folder: Path, stage: Stage[P, A], command: str, *args: P.args, **kwa
     if stage.check is not None:
         stage.check(**call.arguments)
     if stage.resumes and partial_folder(folder).is_dir():
+        _refuse_other_call(folder, call)
         note(f"{folder}: was interrupted, continues")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    (folder.parent / ".locks").mkdir(exist_ok=True)
+    _begun_with(folder).parent.mkdir(parents=True, exist_ok=True)
+    _begun_with(folder).write_text(call.fingerprint(), encoding="utf-8")
     note_command(folder, command)
     artifact = stage.returns(folder, call.fingerprint())
     make(Step(call, stage.name, stage.name, artifact, "missing"))
@@ -55,6 +56,8 @@ def is_finished(folder: Path, call: Call[Any]) -> bool:
     """
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return False
+    if not folder.is_dir():
+        raise OutputFolderError(f"{folder}: is a file; name a folder for the output of {call.stage.name}")
     if not (folder / RECORD).is_file():
         raise OutputFolderError(
             f"{folder}: holds files of something else; name a new folder for the output of {call.stage.name}"
@@ -69,6 +72,22 @@ def is_finished(folder: Path, call: Call[Any]) -> bool:
         )
     check(folder)
     return True
+
+
+def _begun_with(folder: Path) -> Path:
+    """The file that says with which call the artifact of a folder was begun."""
+    return folder.parent / ".locks" / f"{folder.name}.begun"
+
+
+def _refuse_other_call(folder: Path, call: Call[Any]) -> None:
+    """Refuse to continue what was begun with other settings or inputs; a study has a folder for each of them."""
+    begun = _begun_with(folder)
+    if not begun.is_file() or begun.read_text(encoding="utf-8") != call.fingerprint():
+        partial = partial_folder(folder)
+        raise OutputFolderError(
+            f"{folder}: an unfinished output of {call.stage.name} with other settings or inputs is in {partial}: the "
+            "command that began it continues it; else name a new folder, or remove that one"
+        )
 
 
 def _differences(before: Any, now: Any, name: str = "") -> list[str]:

@@ -22,6 +22,7 @@ from pipelines.commands import (
     generate,
     lora,
     measure,
+    mix,
     regenerate,
     score,
     segment,
@@ -58,6 +59,7 @@ app.command("status")(studies.status)
 app.command("show")(artifacts.show)
 app.command("configs")(configs.configs)
 app.command("generate")(generate.generate)
+app.command("mix")(mix.mix)
 app.command("regenerate")(regenerate.regenerate)
 app.command("export")(export.export)
 app.command("assess")(assess.assess)

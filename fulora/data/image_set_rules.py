@@ -69,10 +69,10 @@ class RuleChecker:
             f"{name}: shows {plane!r}; the classes of its label set are {', '.join(self._classes or ())}"
             for plane, name in self._strange.items()
         ]
-        return [line for kind in (ids, strange, patients, pictures, self._trained_on()) for line in _first_of(kind)]
+        return [line for kind in (ids, strange, patients, pictures, self.trained_on()) for line in _first_of(kind)]
 
-    def _trained_on(self) -> list[str]:
-        """Patients in validation or test who are training patients of a generator or model behind the images."""
+    def trained_on(self) -> list[str]:
+        """Return a line for each patient in validation or test whom a generator or model behind the images knows."""
         refused: dict[str, set[Split]] = {"fitted": {"validation", "test"}, "chosen": {"test"}}
         lines: dict[str, str] = {}
         for entry in self._provenance.entries if self._provenance else ():

@@ -102,6 +102,7 @@ class RawImage:
         caption: of the source; "" where it has none.
         number_pseudonym: pseudonym of the normalised patient number, used only to compare numbers; never written.
         curated: whether it comes from an image set of fulora, whose patients are already split.
+        synthetic: whether it is a synthetic image, which has no patient; only `fulora data check` reads such images.
     """
 
     name: str
@@ -119,6 +120,7 @@ class RawImage:
     published: Split | None = None
     caption: str = ""
     curated: bool = False
+    synthetic: bool = False
     number_pseudonym: str = ""
 
     @property
@@ -133,8 +135,8 @@ class RawImage:
 
     @property
     def patient_key(self) -> str:
-        """`source/site/patient`, as in `Image.patient_key`."""
-        return f"{self.source}/{self.site}/{self.patient}"
+        """`source/site/patient`, as in `Image.patient_key`; "" for a synthetic image."""
+        return "" if self.synthetic else f"{self.source}/{self.site}/{self.patient}"
 
 
 def path_within(folder: Path, name: str) -> Path:

@@ -7,22 +7,36 @@ from typing import Annotated, Any
 import typer
 
 from fulora.json_files import read_json_lines
-from fulora.stage import read_record
+from fulora.stage import RECORD, read_record
 from fulora.terminal import PlainConsole, styled
+from pipelines.commands.output import print_table
 
 
 def show(
-    artifact: Annotated[Path, typer.Argument(help="An artifact's folder, as `run` and `status` print it.")],
+    artifact: Annotated[
+        Path, typer.Argument(help="An artifact's folder, as `run` and `status` print it, or a set of images.")
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="The whole record as JSON.")] = False,
 ) -> None:
     """Describe an artifact: the stage, config, inputs, versions and commit that made it, and its first rows.
 
-    Example:
+    Of a set of images, its numbers of images by class, split and origin; of a generated one, its backbone, LoRAs and
+    seed.
+
+    Examples:
 
       fulora show work/score-0123456789abcdef
+
+      fulora show synthetic
     """
     import yaml
 
+    from pipelines.jobs.inputs import is_image_set
+
+    has_images = is_image_set(artifact)
+    if has_images and not (artifact / RECORD).is_file():
+        _print_images(artifact, as_json)
+        return
     record = read_record(artifact)
     if as_json:
         print(json.dumps(record, indent=1))
@@ -43,6 +57,20 @@ def show(
     table = artifact / "table.jsonl"
     if table.is_file():
         _print_table(console, table)
+    if has_images:
+        _print_images(artifact, False)
+
+
+def _print_images(folder: Path, as_json: bool) -> None:
+    """Print the images of a set by class, split and origin, and how it was mixed or generated."""
+    from fulora.data.image_set import ImageSet
+    from pipelines.jobs.images import Images
+
+    table = Images(ImageSet(folder, "")).table
+    if as_json:
+        print(json.dumps(table.to_json(), indent=1, ensure_ascii=False))
+    else:
+        print_table(table)
 
 
 def _print_table(console: PlainConsole, path: Path, limit: int = 30) -> None:

@@ -52,7 +52,11 @@ def assess(
         Path | None, typer.Option(help="Folder that keeps features, so that they are computed once.")
     ] = None,
     report: Annotated[
-        Path | None, typer.Option(help="Write a page with images, tables and curves to this folder.")
+        Path | None,
+        typer.Option(help="Write a page with images, tables and curves to this folder, and the rows of --out."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Write the rows of all images, which `fulora mix --assessment` reads.")
     ] = None,
     json_file: JsonFile = None,
 ) -> None:
@@ -72,10 +76,13 @@ def assess(
       fulora assess synthetic --real held_out --encoder torchscript:sscd_disc_mixup.torchscript.pt --trust-encoder
 
       fulora assess synthetic --real held_out --train trained_on --report page --json figures.json
+
+      fulora assess synthetic --real planes --train planes --out assessment
     """
     from fulora.assessment.assess import as_json
     from fulora.assessment.folders import assess_folders
     from fulora.assessment.verdicts import describe_memorisation
+    from pipelines.jobs.assessments import write_assessment
 
     encoders = tuple(encoder or DEFAULT)
     config = AssessConfig(
@@ -102,8 +109,12 @@ def assess(
         write_assessment_report(
             report, result.sets, result.findings, result.rows, title=f"Synthetic images: {synthetic.name}"
         )
+    for folder in dict.fromkeys(folder for folder in (out, report) if folder is not None):
+        write_assessment(folder, result, synthetic, clip=clip, judges=judges)
     if write_json(json_file, json.loads(as_json(result.findings))):
         return
     print("\n".join([*map(str, result.findings.verdicts), *describe_memorisation(result.findings.encoders)]))
     if report is not None:
         print(report / "report.html")
+    if out is not None:
+        print(out)

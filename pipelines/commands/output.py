@@ -38,4 +38,8 @@ def build_table(texts: Sequence[str], numbers: Sequence[str] = (), min_width: in
 
 def print_table(table: Table) -> None:
     """Print the table of a result on standard output."""
-    PlainConsole().print(table.to_rich())
+    console = PlainConsole()
+    console.print(table.title, soft_wrap=True)
+    console.print(table.to_rich())
+    for line in table.notes:
+        console.print(line, soft_wrap=True)

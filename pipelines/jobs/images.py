@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from fulora.data.column_types import SPLITS, Origin
 from fulora.data.image_set import ImageSet
 from pipelines.jobs.inputs import WORK, open_images
+from pipelines.jobs.set_notes import describe_set
 from pipelines.jobs.tables import Cell, Table
 
 if TYPE_CHECKING:
@@ -30,11 +31,9 @@ class Images:
 
     Attributes:
         artifact: the set on disk, an imagefolder of Hugging Face.
-        notes: what the job reports beside the table, such as what filters rejected.
     """
 
     artifact: ImageSet
-    notes: tuple[str, ...] = ()
 
     @property
     def path(self) -> Path:
@@ -43,7 +42,7 @@ class Images:
 
     @property
     def table(self) -> Table:
-        """Images by class, split and origin, and real patients by split."""
+        """Images by class, split and origin; real patients by split; how a hybrid or generated set was made."""
         rows = self.artifact.rows()
         counts = Counter((row.plane, f"{row.split}, {row.origin}") for row in rows)
         totals = Counter(f"{row.split}, {row.origin}" for row in rows)
@@ -54,7 +53,7 @@ class Images:
         total: dict[str, Cell] = {"class": "all", **{part: totals[part] for part in parts}}
         patients = {split: {row.patient_key for row in rows if row.split == split} - {""} for split in SPLITS}
         of_patients = ", ".join(f"{split} {len(keys)}" for split, keys in patients.items() if keys)
-        notes = ((f"patients: {of_patients}",) if of_patients else ()) + self.notes
+        notes = ((f"patients: {of_patients}",) if of_patients else ()) + describe_set(self.path)
         return Table(f"{len(rows)} images in {self.path}", [*by_class, total], notes)
 
     def to_pandas(self) -> "DataFrame":

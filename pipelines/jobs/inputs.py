@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from fulora import progress
 from fulora.data.column_types import SPLITS
@@ -19,6 +19,23 @@ A = TypeVar("A", bound=Artifact)
 
 WORK = Path("work")
 """The default folder of curated images and digests."""
+
+
+class HasPath(Protocol):
+    """The result of a job."""
+
+    @property
+    def path(self) -> Path:
+        """The folder that the job wrote."""
+
+
+Place = str | Path | HasPath
+"""What a job takes for a folder: its path, or the result of the job that wrote it."""
+
+
+def path_of(place: Place) -> Path:
+    """Return the folder that is meant."""
+    return Path(place) if isinstance(place, str | Path) else place.path
 
 
 def open_artifact(folder: Path, kind: type[A], work: Path = WORK) -> A:

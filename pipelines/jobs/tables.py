@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table as RichTable
 
@@ -40,16 +40,18 @@ class Table:
 
         return pandas.DataFrame([dict(row) for row in self.rows], columns=list(self.columns))
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the title, the rows and the notes as JSON; numbers are not rounded."""
+        return {"title": self.title, "rows": [dict(row) for row in self.rows], "notes": list(self.notes)}
+
     def to_rich(self) -> RichTable:
-        """Return the table for a terminal: texts wrap, numbers do not."""
-        table = RichTable(title=printable(self.title), title_justify="left", box=None, pad_edge=False)
+        """Return the rows for a terminal: texts wrap, numbers do not."""
+        table = RichTable(box=None, pad_edge=False)
         for column in self.columns:
             numeric = self._is_numeric(column)
             table.add_column(printable(column), justify="right" if numeric else "left", no_wrap=numeric)
         for row in self.rows:
             table.add_row(*(printable(_text(row.get(column))) for column in self.columns))
-        table.caption = printable("\n".join(self.notes)) if self.notes else None
-        table.caption_justify = "left"
         return table
 
     def _repr_html_(self) -> str:

@@ -40,7 +40,7 @@ def check_across(sets: Sequence[CheckedSet], others: Sequence[Path], strays: Seq
         note("files beside the sets", "files belong to no set: not checked", strays),
     ]
     counts = {"set": {f"{one.name} ({one.check.kind})": one.check.n_images for one in sets}}
-    n_images, n_patients = sum(one.check.n_images for one in sets), len({facts.patient for _, facts in usable})
+    n_images, n_patients = sum(one.check.n_images for one in sets), len({facts.patient for _, facts in usable} - {""})
     checks = {one.name: one.check for one in sets}
     return Check(f"{len(sets)} data sets", counts, n_images, n_patients, nonempty(findings), sets=checks)
 
@@ -67,7 +67,8 @@ def _shared_images(usable: Sequence[tuple[str, ImageFacts]]) -> list[Finding]:
 def _shared_patients(usable: Sequence[tuple[str, ImageFacts]]) -> Finding:
     sets = defaultdict(set)
     for name, facts in usable:
-        sets[facts.patient].add(name)
+        if facts.patient:
+            sets[facts.patient].add(name)
     shared = [f"{patient}: {' and '.join(sorted(names))}" for patient, names in sets.items() if len(names) > 1]
     text = "patients are in two sets: do not train on one and test on the other"
     return leak("patients in two sets", text, shared)

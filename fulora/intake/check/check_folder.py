@@ -14,13 +14,14 @@ from fulora.intake.check.image_facts import read_image_facts
 from fulora.intake.check.image_findings import check_images
 from fulora.intake.check.list_findings import check_lists, find_lists, listed_without_images
 from fulora.intake.check.patient_number_findings import check_numbers
+from fulora.intake.check.synthetic_images import check_generators, has_added_copies, synthetic_images
 from fulora.intake.config import KINDS, CurateConfig, SourceKind
 from fulora.intake.image_set_labels import derive_label_set, inputs_under
 from fulora.intake.key_file import ADVICE
 from fulora.intake.layout_detection import detect_layout
 from fulora.intake.patient_pattern import PATIENT
 from fulora.intake.picture_files import list_files, list_folder
-from fulora.intake.raw_image import RawImage, SourceError
+from fulora.intake.raw_image import MARKED_SYNTHETIC, RawImage, SourceError
 from fulora.intake.read_sources import read_source
 from fulora.intake.sources.fu_lora_lists import LISTS
 from fulora.progress import track
@@ -143,15 +144,22 @@ def _check_set(folder: Path, name: str, values: Mapping[str, object]) -> Checked
     path = inputs.folder or root
     messages: list[str] = []
     images = list(read_source(source, inputs, messages.append))
+    synthetic = synthetic_images(path) if source.kind == "imagefolder" else []
+    if synthetic:
+        messages = [message for message in messages if MARKED_SYNTHETIC not in message]
+        images += synthetic
     facts = list(read_image_facts(track(images, "images")))
     more = [] if inputs.labels else _check_class_names(config, images)
+    more += check_generators(path) if synthetic else []
     if (path / LISTS["lora"]).is_file():
         more.append(listed_without_images(path / LISTS["lora"], path, messages.append))
     unnumbered = config.same_numbers == "different_patients" or getattr(source, "patients_unknown", False)
     numbered = not (unnumbered or different_patients(path))
     if numbered:
         more.append(check_numbers(facts))
-    return CheckedSet(name, check_images(source.kind, facts, messages, more), facts, numbered)
+    return CheckedSet(
+        name, check_images(source.kind, facts, messages, more, mixed=has_added_copies(path)), facts, numbered
+    )
 
 
 def _check_class_names(config: CurateConfig, images: Sequence[RawImage]) -> list[Finding]:

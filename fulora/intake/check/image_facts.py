@@ -49,7 +49,7 @@ class ImageFacts:
 
     @property
     def patient(self) -> str:
-        """`source/site/patient`."""
+        """`source/site/patient`; "" for a synthetic image."""
         return self.image.patient_key
 
 

@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from itertools import chain, islice
+from itertools import islice
 
 import numpy as np
 
@@ -15,22 +15,42 @@ from fulora.intake.check.image_facts import ImageFacts
 HC_TOLERANCE = 0.05
 SHOWN = 5
 """Number of patients that are shown as examples."""
+SYNTHETIC = "synthetic"
+"""Where synthetic images are counted that have no site and no machine."""
+
 SHORTCUT = 0.25
 """Least difference of a plane's share at a machine or site from its overall share that is reported."""
 
 
 def check_images(
-    kind: str, facts: Sequence[ImageFacts], messages: Sequence[str], more: Sequence[Finding] = ()
+    kind: str,
+    facts: Sequence[ImageFacts],
+    messages: Sequence[str],
+    more: Sequence[Finding] = (),
+    *,
+    mixed: bool = False,
 ) -> Check:
     """Return all findings about images, leaks first.
 
+    Synthetic images have no patient, site or machine: they are compared with all others, and have pixels and masks.
+
     Args:
+        mixed: the set may hold copies of its images that were added on purpose.
         messages: of the reader, about rows and files that it skipped.
     """
     usable = [one for one in facts if not one.error]
-    checks = (find_duplicates, _check_patients, _check_masks, _check_measures, _check_pixels)
-    findings = [*chain.from_iterable(check(usable) for check in checks), *_check_messages(facts, messages), *more]
-    patients = {one.patient: one.image.patient for one in facts}
+    real = [one for one in usable if not one.image.synthetic]
+    findings = [
+        *find_duplicates(usable, mixed=mixed),
+        *_check_patients(real),
+        *_check_masks(usable),
+        *_check_measures(real),
+        *_check_pixels(usable),
+        *_check_sizes(real),
+        *_check_messages(facts, messages),
+        *more,
+    ]
+    patients = {one.patient: one.image.patient for one in facts if not one.image.synthetic}
     examples = tuple(islice(patients.values(), SHOWN))
     return Check(kind, _count(facts), len(facts), len(patients), nonempty(findings), examples)
 
@@ -38,8 +58,8 @@ def check_images(
 def _count(facts: Sequence[ImageFacts]) -> dict[str, dict[str, int]]:
     by: dict[str, Callable[[ImageFacts], str]] = {
         "plane": lambda one: one.image.plane,
-        "site": lambda one: one.image.site,
-        "machine": lambda one: one.image.machine or "not said",
+        "site": lambda one: SYNTHETIC if one.image.synthetic else one.image.site,
+        "machine": lambda one: SYNTHETIC if one.image.synthetic else one.image.machine or "not said",
         "published split": lambda one: one.image.published or "not said",
         "size": lambda one: f"{one.width} x {one.height}" if one.width else "not read",
         "mode": lambda one: one.mode or "not read",
@@ -133,6 +153,10 @@ def _check_measures(facts: Sequence[ImageFacts]) -> list[Finding]:
 
 def _check_pixels(facts: Sequence[ImageFacts]) -> list[Finding]:
     constant = [f"{one.image.name}: all {one.lowest}" for one in facts if one.lowest == one.highest]
+    return [misleading("constant images", "images are blank", constant)]
+
+
+def _check_sizes(facts: Sequence[ImageFacts]) -> list[Finding]:
     sizes = defaultdict(set)
     for one in facts:
         sizes[one.image.site].add((one.width, one.height))
@@ -140,7 +164,7 @@ def _check_pixels(facts: Sequence[ImageFacts]) -> list[Finding]:
     reveals = len(fixed) > 1 and len(fixed) == len(sizes) and len(set(fixed.values())) == len(fixed)
     shapes = [f"{site}: {width} x {height}" for site, (width, height) in fixed.items()] if reveals else []
     text = "every site has its own image size: a resize that distorts makes sites distinguishable"
-    return [misleading("constant images", "images are blank", constant), note("size tells the site", text, shapes)]
+    return [note("size tells the site", text, shapes)]
 
 
 def _check_messages(facts: Sequence[ImageFacts], messages: Sequence[str]) -> list[Finding]:

@@ -16,14 +16,14 @@ ADVICE = f"pairs of names share patient numbers. {WAYS_OUT}"
 def splits_by_patient(facts: Sequence[ImageFacts]) -> dict[PatientName, set[Split | None]]:
     """Return every patient with the published splits of their images."""
     splits: dict[PatientName, set[Split | None]] = defaultdict(set)
-    for image in (one.image for one in facts):
+    for image in (one.image for one in facts if not one.image.synthetic):
         splits[image.patient_name].add(image.published)
     return splits
 
 
 def file_by_patient(facts: Sequence[ImageFacts]) -> dict[PatientName, Path | None]:
     """Return one file of every patient."""
-    return {one.image.patient_name: one.image.path for one in reversed(facts)}
+    return {one.image.patient_name: one.image.path for one in reversed(facts) if not one.image.synthetic}
 
 
 def check_numbers(facts: Sequence[ImageFacts]) -> Finding:

@@ -42,6 +42,9 @@ METADATA = ("metadata.jsonl", "metadata.csv")
 AUDIT = "audit"
 """Folder beside the splits in which curation documents what it removed: its pictures have no rows."""
 
+GENERATED, OVERVIEW = "generation.json", "overview.png"
+"""Of a generated set: the file that says how it was made, and a picture of its first images, which has no row."""
+
 SPLIT_OF: dict[str, Split] = {
     "train": "train",
     "validation": "validation",
@@ -117,8 +120,14 @@ class ImageFolderConfig(FolderSourceConfig):
                 names.add((image.source, image.name))
                 yield image
         for picture in find_pictures(folder, on_skip):
-            if picture not in listed and not picture.is_relative_to(folder / AUDIT):
+            if picture not in listed and not _is_beside_rows(folder, picture):
                 on_skip(f"{picture}: {NOT_LISTED} {' or '.join(METADATA)}")
+
+
+def _is_beside_rows(folder: Path, picture: Path) -> bool:
+    """Return whether fulora wrote the picture beside the images of a set."""
+    overview = picture == folder / OVERVIEW and (folder / GENERATED).is_file()
+    return overview or picture.is_relative_to(folder / AUDIT)
 
 
 def _find_metadata(folder: Path) -> list[Path]:

@@ -1,0 +1,49 @@
+"""Tables of results: on a terminal, in a notebook, as a data frame, as JSON."""
+
+import json
+
+import pytest
+
+from pipelines.commands.output import print_table
+from pipelines.jobs.tables import Table
+
+TABLE = Table(
+    "accuracy of <all>",
+    [{"arm": "real", "n": 12, "accuracy": 0.123456789}, {"arm": "<b>", "n": None, "accuracy": 1.0}],
+    ("a note & more",),
+)
+
+
+def test_the_columns_are_those_of_the_first_row() -> None:
+    assert TABLE.columns == ("arm", "n", "accuracy")
+    assert Table("empty", []).columns == ()
+
+
+def test_numbers_are_not_rounded_in_data() -> None:
+    frame = TABLE.to_pandas()
+    assert list(frame.columns) == ["arm", "n", "accuracy"]
+    assert frame["accuracy"][0] == 0.123456789
+    assert list(Table("empty", []).to_pandas().columns) == []
+    facts = json.loads(json.dumps(TABLE.to_json()))
+    assert facts["rows"][1] == {"arm": "<b>", "n": None, "accuracy": 1.0}
+    assert (facts["title"], facts["notes"]) == ("accuracy of <all>", ["a note & more"])
+
+
+def test_a_notebook_shows_text_as_text() -> None:
+    html = TABLE._repr_html_()
+    assert "<caption>accuracy of &lt;all&gt;</caption>" in html
+    assert "<tr><td>&lt;b&gt;</td><td></td><td>1</td></tr>" in html
+    assert "<td>0.1235</td>" in html
+    assert "<p>a note &amp; more</p>" in html
+
+
+def test_a_terminal_shows_title_rows_and_notes(capsys: pytest.CaptureFixture[str]) -> None:
+    long = "a long title that is not broken where the table ends: " + "folder/" * 30
+    print_table(Table(long, [{"class": "[red]x\x1b[0m", "n": 3}, {"class": "y", "n": 1200}], ("note\x07",)))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == long
+    assert lines[1].split() == ["class", "n"]
+    assert lines[2].split() == ["[red]x\\x1b[0m", "3"]
+    assert lines[3].endswith("1200")
+    assert lines[2].index("3") == lines[3].index("1200") + 3, "numbers are right-aligned"
+    assert lines[4] == "note\\x07"
