@@ -28,7 +28,7 @@ from fulora.intake.check.check_folder import curate_config
 from fulora.integrity import LIST, write_list
 from fulora.training.processes import join_processes
 from fulora.workspace import Workspace, artifact_name
-from pipelines.backbones import DEMO, named_backbone
+from pipelines.backbone_names import DEMO, named_backbone
 from pipelines.checks.findings import Findings
 from pipelines.checks.images import Sources
 from pipelines.checks.sizes import check_lora_sizes

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fulora import progress
-from pipelines.backbones import DEMO, named_backbone
+from pipelines.backbone_names import DEMO, named_backbone
 from pipelines.commands.options import (
     Backbone,
     CheckpointArchitecture,

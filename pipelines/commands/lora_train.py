@@ -8,7 +8,7 @@ import typer
 from fulora import progress
 from fulora.config import ConfigError, overridden, part, read_yaml, validated
 from fulora.diffusion.config import LoraConfig
-from pipelines.backbones import DEMO
+from pipelines.backbone_names import DEMO
 from pipelines.commands.options import (
     Backbone,
     CheckpointArchitecture,
