@@ -12,8 +12,8 @@ from fulora.data.image_set import ImageSet
 from fulora.data.labels import SPLITS, Split
 from fulora.data.provenance import Provenance
 from fulora.diffusion.config import Architecture, LoraConfig
-from fulora.diffusion.lora.adapters import LoraError
 from fulora.diffusion.lora.files import FILE
+from fulora.diffusion.lora.lora_error import LoraError
 from fulora.diffusion.models.architectures import Pipeline
 from fulora.diffusion.models.distinct_captions import describe_identical_captions
 from fulora.diffusion.models.loading import BackboneError, load_backbone

@@ -196,7 +196,7 @@ def _parse_lora(text: str, settings: Mapping[str, Any], *, any_base: bool) -> "L
     Raises:
         LoraError: if there is no such file, or a strength is not a finite number of at least 0.
     """
-    from fulora.diffusion.lora.adapters import LoraError
+    from fulora.diffusion.lora.lora_error import LoraError
     from fulora.diffusion.lora.peft_folder import lora_path
     from fulora.diffusion.sampling.inputs import lora_source
 
@@ -221,7 +221,7 @@ def _split_lora(text: str) -> list[str]:
 
 
 def _parse_strength(text: str, number: str) -> float:
-    from fulora.diffusion.lora.adapters import LoraError
+    from fulora.diffusion.lora.lora_error import LoraError
 
     try:
         strength = float(number)
