@@ -27,6 +27,7 @@ from pipelines.commands import (
     regenerate,
     score,
     segment,
+    settings,
     studies,
     verify,
 )
@@ -87,6 +88,7 @@ app.add_typer(data.app, name="data")
 app.add_typer(lora.app, name="lora")
 app.add_typer(score.app, name="score")
 app.add_typer(measure.app, name="measure")
+app.command("settings")(settings.settings)
 app.command("verify")(verify.verify)
 verify.check_all(app)
 assign_panels(app)
