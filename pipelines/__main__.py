@@ -4,10 +4,12 @@ import os
 import signal
 import sys
 from types import FrameType
+from typing import Annotated
 
 import typer
 from pydantic import ValidationError
 
+import fulora
 from fulora.environment import configure_openmp, stop_signals
 from fulora.files import DiskFullError, is_full
 from fulora.json_files import explained
@@ -26,9 +28,11 @@ from pipelines.commands import (
     regenerate,
     score,
     segment,
+    settings,
     studies,
     verify,
 )
+from pipelines.commands.help_panels import CommandsByJob, assign_panels
 
 # Folders and the embedded backbone need no network; requests to a hub send no telemetry.
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -50,10 +54,28 @@ app = typer.Typer(
     name="fulora",
     help="Synthetic fetal ultrasound by LoRA, and measurements of whether it helps. Research use only.",
     epilog=EPILOG,
+    cls=CommandsByJob,
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"fulora {fulora.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
 app.command("run")(studies.run)
 app.command("status")(studies.status)
 app.command("show")(artifacts.show)
@@ -68,8 +90,10 @@ app.add_typer(data.app, name="data")
 app.add_typer(lora.app, name="lora")
 app.add_typer(score.app, name="score")
 app.add_typer(measure.app, name="measure")
+app.command("settings")(settings.settings)
 app.command("verify")(verify.verify)
 verify.check_all(app)
+assign_panels(app)
 
 
 class StoppedError(SystemExit):

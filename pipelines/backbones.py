@@ -5,7 +5,6 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-import fulora
 from fulora.clip.config import ClipPretrainConfig
 from fulora.config import Config, Runtime
 from fulora.data.weights import Backbone, ClipWeights
@@ -13,14 +12,11 @@ from fulora.diffusion.config import PretrainConfig
 from fulora.intake.config import CurateConfig
 from fulora.stage import Source
 from fulora.workspace import Workspace
+from pipelines.backbone_names import ASSETS
 from pipelines.stages.fetch import HubRepository, fetch_backbone, fetch_clip
 from pipelines.stages.pretrain import pretrain
 from pipelines.stages.pretrain_clip import pretrain_clip
 from pipelines.study_inputs import curated
-
-ASSETS = Path(fulora.__file__).parent / "assets"
-DEMO = "demo"
-"""The name of the embedded backbone in commands."""
 
 
 class EmbeddedBackbone(Config):
@@ -57,12 +53,6 @@ class OnSiteBackbone(Config):
 BackboneConfig = Annotated[
     EmbeddedBackbone | BackboneFolders | HubBackbone | OnSiteBackbone, Field(discriminator="kind")
 ]
-
-
-def named_backbone(name: str) -> Path | str:
-    """Return the folder or file of a backbone that a command names: the embedded one, or a path; else the hub id."""
-    path = ASSETS / "diffusion" if name == DEMO else Path(name)
-    return path if path.exists() else name
 
 
 def get_backbone(config: BackboneConfig, data_root: Path, work: Workspace) -> Backbone | Source:

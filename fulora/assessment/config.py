@@ -34,6 +34,7 @@ class ClosenessConfig(Config):
 
     Attributes:
         seed: of the `folds` of the domain classifier, at most one a patient.
+        folds: parts of the patients on which the domain classifier is cross-validated.
         level: of the intervals.
         baseline: the synthetic set that each other one is compared with; None compares none with another.
     """

@@ -7,14 +7,13 @@ For mirrored images it is "left".
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Integer
 
 from fulora.biometry.ellipse import Ellipse, Fit, MeasurementError, fit_mask
+from fulora.biometry.side import Side
 
-Side = Literal["right", "left"]
 Point = Float[np.ndarray, "2"]
 
 MIN_AXIS_RATIO = 1.2  # below this a symphysis has no reliable long axis

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Integer
 
-from fulora.biometry.angle import Side, measure_angle
+from fulora.biometry.angle import measure_angle
 from fulora.biometry.ellipse import MeasurementError, measure_head
 from fulora.biometry.gestational_age import gestational_age_weeks
 from fulora.biometry.quality import angle_warnings, field_of_view_mm, head_warnings
+from fulora.biometry.side import Side
 
 HC18_COLUMNS = ("filename", "center_x_mm", "center_y_mm", "semi_axes_a_mm", "semi_axes_b_mm", "angle_rad")
 """Of a submission to the HC18 challenge."""

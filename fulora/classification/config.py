@@ -24,17 +24,27 @@ class ClassifierConfig(Config):
         stem: `imagenet` as published; `small` halves the picture once less before the first block (ResNet and DenseNet:
             a 3x3 filter and no pooling), for pictures of about 64 px and random weights. A step costs four times as
             much.
+        image_size_px: side of the square to which pictures are resized, px.
         fit: how a picture becomes a square: `letterbox` pads it with black, `squash` scales each side.
         statistics: normalise pixels as the weights were trained with (`own`), or leave them at 0 to 1.
         steps, epochs: exactly one of the two. An epoch uses every image once; its last batch may be smaller.
+        batch_size: images in an update.
+        optimizer: AdamW, or stochastic gradient descent with momentum.
+        learning_rate: after warm-up.
+        weight_decay: of the optimizer.
         schedule: of the learning rate, after warm-up.
+        warmup_steps: steps in which the learning rate rises linearly.
         augmentation: `mild` is a random crop, rotation, flip, gain and contrast; `fu_lora` is FU-LoRA's, with crops of
             8 % of the picture or more.
         synthetic_weight: weight of a synthetic image in the loss; a real one weighs 1.
         balanced: sample every class equally often.
         select: the validation metric that selects the step; `last`, or no validation images, takes the last one.
+        evaluate_every: steps between validations.
         precision: of the forward pass; weights and optimizer stay in fp32.
+        seed: of all random draws; equal seeds give equal results.
+        log_every: steps between two lines of `metrics.jsonl`.
         checkpoint_every: steps between checkpoints; the result does not depend on it.
+        device: `auto`, `cpu`, `cuda` or another of torch; `auto` takes a GPU if there is one.
     """
 
     architecture: str = "resnet18"

@@ -18,11 +18,23 @@ class ClipPretrainConfig(Config):
 
     Attributes:
         classes: the classes of the image set to train on; by default all.
+        image_size_px: side of the images, px; a multiple of 32.
         width: channels of the image tower's first layers; its last has 32 times as many.
         blocks: residual blocks of each of the image tower's four stages.
+        embed_dim: length of an embedding.
+        text_width: units of the text tower, a multiple of 16.
+        text_layers: of the text tower.
+        context_length: tokens of a caption at most.
+        steps: updates of the weights.
         batch_size: images per step, each with a random caption of its class.
+        learning_rate: after warm-up.
+        weight_decay: of the optimizer.
+        warmup_steps: steps in which the learning rate rises linearly.
         crop: smallest side of a random crop, as a fraction of the image.
+        seed: of all random draws; equal seeds give equal results.
+        log_every: steps between two lines of `metrics.jsonl`.
         checkpoint_every: steps between checkpoints; the result does not depend on it.
+        device: `auto`, `cpu`, `cuda` or another of torch; `auto` takes a GPU if there is one.
     """
 
     classes: tuple[str, ...] = ()
@@ -101,10 +113,23 @@ class TuneClipConfig(Config):
             contrastive loss with new random captions each step, both towers trained, where all captions of an image's
             class match it (Goyal et al., CVPR 2023; Yang et al., CVPR 2022); `lora` is `ce` with low-rank adapters on
             the image tower, merged at the end (peft).
+        prompts: custom prompts, inline or as the path of a YAML file; by default those of the label set.
+        steps: updates of the weights.
+        batch_size: images in an update.
+        learning_rate: after warm-up, from where it falls as a half cosine.
+        weight_decay: of the optimizer.
+        warmup_steps: steps in which the learning rate rises linearly.
+        lora_rank, lora_alpha: of method=lora: the adapters add `lora_alpha / lora_rank * B A`.
         wise_ft: weight of the fine-tuned weights in the interpolation with the original ones (Wortsman et al. 2022).
         crop: smallest side of a random crop, as a fraction of the image.
+        synthetic_weight: weight of a synthetic image in the loss; a real one weighs 1.
         balanced: sample every class equally often.
         select: the validation metric that selects the step; `last`, or no validation images, takes the last one.
+        evaluate_every: steps between validations.
+        seed: of all random draws; equal seeds give equal results.
+        log_every: steps between two lines of `metrics.jsonl`.
+        checkpoint_every: steps between checkpoints; the result does not depend on it.
+        device: `auto`, `cpu`, `cuda` or another of torch; `auto` takes a GPU if there is one.
     """
 
     method: Literal["ce", "flyp", "lora"] = "ce"
@@ -134,6 +159,7 @@ class ProbeConfig(Config):
     Attributes:
         head: `linear` is logistic regression; `tip` adds a cache of the training embeddings to the prompts' logits
             (Tip-Adapter, Zhang et al., ECCV 2022, equation 5).
+        prompts: custom prompts, inline or as the path of a YAML file; by default those of the label set.
         strengths: values of the regression's inverse regularisation C to try.
         alphas, betas: values of the cache's weight and sharpness to try.
     """
@@ -146,7 +172,12 @@ class ProbeConfig(Config):
 
 
 class ForgettingConfig(Config):
-    """Interpolation between a CLIP and its fine-tuned weights; `alphas` are the weights of the fine-tuned ones."""
+    """Interpolation between a CLIP and its fine-tuned weights.
+
+    Attributes:
+        prompts: custom prompts, inline or as the path of a YAML file; by default those of the label set.
+        alphas: weights of the fine-tuned weights, from 0 (the original CLIP) to 1 (the fine-tuned one).
+    """
 
     prompts: Prompts = None
     alphas: tuple[Annotated[float, Field(ge=0, le=1)], ...] = (0.0, 0.25, 0.5, 0.75, 1.0)

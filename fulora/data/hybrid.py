@@ -39,6 +39,7 @@ class MixConfig(Config):
     Attributes:
         real: which real training images are kept: `all`, as many of every plane (`balanced`: as the rarest has, or
             `real_per_plane`), or `none`, with as many more added.
+        real_per_plane: of real=balanced: real images of every plane; null is as many as the rarest has.
         arm: what is added: `hybrid` adds synthetic images; `duplicated` adds copies of the real ones and `augmented`
             turned, scaled, flipped and brightened copies, in the same numbers; `none` adds nothing.
         ratio: added images per real training image that is kept, for all planes or plane by plane.

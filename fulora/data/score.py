@@ -111,9 +111,12 @@ def _hybrid_and_real() -> ComparisonsConfig:
 
 
 class ScoreConfig(Config):
-    """How intervals are drawn: bootstrap draws over patients (and seeds), their level, the seed of the draws.
+    """How intervals are drawn, what is tested, and which metrics of which arms are compared.
 
     Attributes:
+        draws: of the bootstrap over patients (and seeds).
+        level: of the intervals.
+        seed: of the draws.
         permutations: of patients in each test; the least p is 1 over one more.
         comparisons: which arms are compared. The declared one, of the first metric, is the one that the study is about.
         metrics: names from `fulora.metrics.classification_metrics` that are compared and shown, in this order. Without

@@ -8,8 +8,6 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from scipy.cluster.hierarchy import DisjointSet
-
 from fulora.data.column_types import SPLITS, Split
 from fulora.environment import derive_seed
 
@@ -41,6 +39,8 @@ class Member(NamedTuple):
 
 def clusters(members: Sequence[Member]) -> dict[str, str]:
     """Return the cluster of every patient: the least key of all patients who share pictures, directly or indirectly."""
+    from scipy.cluster.hierarchy import DisjointSet  # slow to import, and configs import this module
+
     joined = DisjointSet(sorted({member.patient for member in members}))
     first: dict[str, str] = {}
     for member in members:

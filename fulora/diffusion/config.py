@@ -22,11 +22,20 @@ class PretrainConfig(Config):
     Attributes:
         vae_channels: one number a resolution of the autoencoder; n resolutions shrink an image 2^(n-1) times.
         unet_channels: one number a resolution of the UNet; all but the first attend to the caption.
+        text_width: units of the text encoder.
+        autoencoder_steps, denoiser_steps: updates of the weights of each of the two trainings.
+        autoencoder_batch_size, denoiser_batch_size: images in an update.
+        autoencoder_learning_rate, denoiser_learning_rate: after warm-up.
+        warmup_steps: steps in which the learning rate rises linearly.
         caption_dropout: share of captions left empty, which classifier-free guidance needs.
         min_snr_gamma: weight of easy timesteps, min(SNR, gamma) / SNR (Hang et al. 2023); None weighs all alike.
         ema_decay: decay of the weights' moving average, which is what is kept.
         mask_channel: the autoencoder also learns pictures with an ellipse in the red channel, drawn at random, so that
             a LoRA can be trained on pairs of image and mask.
+        seed: of all random draws; equal seeds give equal results.
+        log_every: steps between two lines of `metrics.jsonl`.
+        checkpoint_every: steps between checkpoints; the result does not depend on it.
+        device: `auto`, `cpu`, `cuda` or another of torch; `auto` takes a GPU if there is one.
     """
 
     vae_channels: tuple[PositiveInt, ...] = Field(default=(16, 16, 32), min_length=2)
@@ -89,6 +98,8 @@ class LoraConfig(Config):
         sizes: `fixed` trains on the images as they were curated, all of one size; `buckets` shrinks and crops each,
             as kohya does, to an area of about `resolution_px` squared at most and sides that are multiples of
             `bucket_step_px`, keeping its shape.
+        resolution_px: side of a square of the area of a bucket, px; for sizes=buckets.
+        bucket_step_px: sides of buckets are multiples of it, px.
         bucket_upscale: with buckets, also enlarge images that are smaller than the area.
         mask_channel: train on pairs: the mask is the red channel, the image green and blue (needs masks, sizes=fixed).
         flip: mirror each image with probability 0.5; both versions are encoded.
@@ -103,17 +114,28 @@ class LoraConfig(Config):
             min(SNR, gamma) / (SNR + 1) for one that predicts velocity (Hang et al. 2023); None weighs all alike.
         noise_offset: strength of noise that is the same in a whole channel (Guttenberg 2023).
         prior_weight: weight of the loss on the prior images, where there are any (Ruiz et al. 2023).
+        steps: updates of the weights.
         batch_size: images in an update, over all processes; `accumulation` splits them into so many parts.
+        accumulation: parts of a batch, one after the other: more parts need less memory.
         optimizer: `adamw8bit` needs bitsandbytes, `prodigy` needs prodigyopt (its learning rates are near 1).
+        unet_learning_rate: of the adapters of the UNet.
         text_encoder_learning_rate: 0 freezes the text encoder, and its embeddings are computed once.
+        weight_decay: of the optimizer.
         schedule, warmup_steps: the learning rate rises linearly, then is constant, or falls as a half cosine to 0.
         max_grad_norm: gradients are clipped to this norm; None does not clip.
         ema_decay: keep the moving average of the weights with this decay; None keeps the weights themselves.
         precision: of the frozen base and of the arithmetic; the LoRA, its gradients and the optimizer are fp32 always.
+        seed: of all random draws; equal seeds give equal results.
         spike: stop when the mean loss of the last 20 steps is so many times that of all steps before.
         validate_every: steps between validation losses, where there are images for them.
         keep: the weights after the `last` step, or those with the `best` validation loss.
         licence: of the images, such as `cc-by-4.0`, written into the file; "" where it is not known.
+        samples: sample grids during the training; null draws none.
+        log_every: steps between two lines of `metrics.jsonl`.
+        checkpoint_every: steps between checkpoints; the result does not depend on it.
+        gradient_checkpointing: compute activations twice instead of keeping them: less memory, more time.
+        compile: `auto` compiles the UNet on a GPU where the steps that are left save more than compiling takes.
+        device: `auto`, `cpu`, `cuda` or another of torch; `auto` takes a GPU if there is one.
     """
 
     rank: PositiveInt = 8
@@ -185,7 +207,14 @@ class ControlConfig(Config):
     """A ControlNet (Zhang et al. 2023), by which a frozen backbone generates a head at the place of a mask.
 
     Attributes:
+        steps: updates of the weights.
+        batch_size: images in an update.
+        learning_rate: of the ControlNet.
         caption_dropout: share of captions left empty, which classifier-free guidance needs.
+        seed: of all random draws; equal seeds give equal results.
+        log_every: steps between two lines of `metrics.jsonl`.
+        checkpoint_every: steps between checkpoints; the result does not depend on it.
+        device: `auto`, `cpu`, `cuda` or another of torch; `auto` takes a GPU if there is one.
     """
 
     steps: PositiveInt = 1000
@@ -205,14 +234,17 @@ class GenerateConfig(Config):
         per_class: images of each plane.
         planes: the classes to generate; None: all.
         prompts: of classes whose prompt is not their caption.
+        negative_prompt: what the images should not show.
         image_size_px: the side of a square, or width and height; multiples of 8.
         colour: `gray` is the mean of the three channels, so that no tint distinguishes synthetic from real images.
+        steps: of the sampler; more take longer.
         guidance_scale: how much of the difference to the negative prompt is added (Ho and Salimans 2022); 1 is none.
         guidance_interval: from which share of the steps to which it is added; steps outside take half the time
             (Kynkaanniemi et al. 2024).
         sampler: one, or several in turn: image i is generated by the i-th of them, modulo their number.
         lora_strength: 0 is the base, 1 the LoRA as trained; `lora_text_strength` is that of its text encoder, where
             it is another.
+        lora_text_strength: of the LoRA in the text encoder; null is `lora_strength`.
         clip_skip: as the LoRA was trained with.
         start_strength: image-to-image, where there are images to start from: the share of the steps that is done; 1
             ignores the image.
@@ -226,6 +258,8 @@ class GenerateConfig(Config):
             measures the choices of a CPU once for each set.
         layout: of tensors in memory; `auto` is channels_last on a GPU and contiguous on a CPU.
         compile: `auto` compiles on a GPU, where the steps that are left save more than compiling takes.
+        seed: of the set; the seed of each image is derived from it, its class and its number.
+        device: `auto`, `cpu`, `cuda` or another of torch; `auto` takes a GPU if there is one.
     """
 
     per_class: PositiveInt

@@ -49,6 +49,7 @@ class CurateConfig(Config):
     """The sources of one image set, and the processing of its images.
 
     Attributes:
+        sources: the folders and data sets to read, each with its `kind` and the settings of that kind.
         image_size_px: width and height of every image; with fit=native, only of phantoms.
         fit: `letterbox` keeps the whole image on a black square, `crop` its central square, `native` its own size; none
             distorts.

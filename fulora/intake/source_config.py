@@ -154,7 +154,12 @@ class SourceConfig(Config):
 
 
 class FolderSourceConfig(SourceConfig):
-    """A source that is a folder under the study's `data_root`. `limit` keeps only its first images."""
+    """A source that is a folder under the study's `data_root`.
+
+    Attributes:
+        folder: its path under `data_root`.
+        limit: keep only so many images, the first ones.
+    """
 
     folder: str
     limit: PositiveInt | None = None

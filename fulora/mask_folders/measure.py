@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from fulora.biometry.agreement import AgreementStatistics, agreement
-from fulora.biometry.angle import Side
 from fulora.biometry.measurement_rows import AngleRow, HeadRow, angle_row, hc18_row, head_row
+from fulora.biometry.side import Side
 from fulora.data.structures import numbers_measured
 from fulora.data.tables.delimited import csv_text
 from fulora.intake.masks.file_names import case_name

@@ -23,8 +23,9 @@ from fulora.metrics.segmentation import summarise
 from fulora.metrics.statistics import weighted_bootstrap
 from fulora.metrics.weighted_scores import mean
 from fulora.progress import note
-from fulora.segmentation.challenge_protocols import MEASURED, CaseScores, Protocol, ScoreKind, score_kinds
+from fulora.segmentation.challenge_protocols import CaseScores, ScoreKind, score_kinds
 from fulora.segmentation.challenge_ranking import Rankings, rank_predictions, ranking_facts
+from fulora.segmentation.protocols import MEASURED, Protocol
 
 EXAM = r"^(\d+)_"
 """Of HC18: images of one exam share the number at the beginning of their names."""

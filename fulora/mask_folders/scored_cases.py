@@ -17,12 +17,12 @@ from fulora.progress import track
 from fulora.segmentation.challenge_protocols import (
     CaseScores,
     Mask,
-    Protocol,
     Region,
     score_hc18,
     score_plain,
     score_psfhs,
 )
+from fulora.segmentation.protocols import Protocol
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Shaped
-from scipy import stats
 
 from fulora.metrics.patient_clusters import PerImage, grouped, paired_totals
 from fulora.metrics.statistics import WeightedStatistic
@@ -37,6 +36,8 @@ def clustered_mcnemar(correct_a: PerImage, correct_b: PerImage, clusters: Shaped
     Raises:
         ValueError: arrays of different length, or fewer than 2 patients.
     """
+    from scipy import stats  # slow to import, and configs import this module
+
     totals, sizes = paired_totals(correct_a, correct_b, clusters)
     k = len(totals)
     yang = _chi_square(totals)
@@ -92,6 +93,8 @@ def seeds_test(gains: Sequence[float]) -> float | None:
     """
     if len(gains) < LEAST_SEEDS or len(set(gains)) == 1:
         return None
+    from scipy import stats  # slow to import, and configs import this module
+
     return float(stats.ttest_1samp(gains, 0.0).pvalue)
 
 

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Int, Shaped
-from scipy import stats
 
 from fulora.metrics.patient_clusters import Clusters, PerImage, grouped, paired_totals
 from fulora.metrics.weighted_scores import Values, Weights
@@ -132,6 +131,8 @@ def sign_flip_test(
 
 def wilson(successes: int, n: int, level: float = 0.95) -> Interval:
     """Wilson score interval of a proportion of independent cases (Wilson 1927); blind to clusters."""
+    from scipy import stats  # slow to import, and configs import this module
+
     if not 0 <= successes <= n or n == 0:
         raise ValueError(f"wilson got {successes} successes of {n}; allowed is 0 <= successes <= n with n >= 1")
     _check_settings(MIN_DRAWS, level)

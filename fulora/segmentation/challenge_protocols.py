@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, UInt8
@@ -10,26 +10,10 @@ from jaxtyping import Bool, UInt8
 from fulora.biometry.ellipse import Fit, MeasurementError, ellipse_mask, fit_mask, perimeter
 from fulora.metrics.psfhs_challenge import NAMES, score_pair
 from fulora.metrics.segmentation import MaskScores, dice, hausdorff, score_mask
-
-Protocol = Literal["psfhs", "hc18", "plain"]
-PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
+from fulora.segmentation.protocols import Protocol
 
 Mask = UInt8[np.ndarray, "h w"]
 Region = Bool[np.ndarray, "h w"]
-
-
-@dataclass(frozen=True)
-class MeasuredQuantity:
-    """The quantity that a protocol measures on each mask, and its unit."""
-
-    name: str
-    unit: str
-
-
-MEASURED: dict[Protocol, MeasuredQuantity] = {
-    "psfhs": MeasuredQuantity("Angle of progression", "deg"),
-    "hc18": MeasuredQuantity("Head circumference", "mm"),
-}
 
 
 @dataclass(frozen=True)

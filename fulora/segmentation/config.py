@@ -92,13 +92,23 @@ class UnetConfig(Config):
         lora_rank: rank, and alpha, of `strategy: lora`.
         loss: cross-entropy plus soft Dice, or cross-entropy alone (binary for one class).
         deep_supervision: add losses of predictions from d3, d2 and d1, each with half the finer one's weight (U-Net).
+        steps: updates of the weights.
         epochs: passes over the training images, in place of `steps`.
+        batch_size: images in an update.
+        learning_rate: after warm-up.
+        weight_decay: of the optimizer.
+        schedule: of the learning rate, after warm-up.
+        warmup_steps: steps in which the learning rate rises linearly.
         ema_decay: decay of the moving average of the weights, which is saved; None saves the weights themselves.
+        precision: of the forward pass; weights and optimizer stay in fp32.
         augmentation: of training images; see `fulora.segmentation.augment`.
         synthetic_weight: weight of synthetic and pseudo-labelled images in the loss.
         real_last: the last fraction of the steps, which use only real images with manual masks.
         fold: (which, of how many): hold out one fold of the training patients, and select the checkpoint on it.
         evaluate_every: steps between validations; the best weights are kept.
+        seed: of all random draws; equal seeds give equal results.
+        checkpoint_every: steps between checkpoints; the result does not depend on it.
+        device: `auto`, `cpu`, `cuda` or another of torch; `auto` takes a GPU if there is one.
     """
 
     architecture: Architecture = "unet"
@@ -224,6 +234,8 @@ class SegmentConfig(Config):
     Attributes:
         flip: average over each image and its mirror image (test-time augmentation).
         clean: keep the largest component of each structure and fill its holes.
+        batch_size: images at once; the result does not depend on it.
+        device: `auto`, `cpu`, `cuda` or another of torch; `auto` takes a GPU if there is one.
     """
 
     flip: bool = False

@@ -6,8 +6,9 @@ from dataclasses import asdict
 import numpy as np
 from jaxtyping import Bool, UInt8
 
-from fulora.biometry.angle import Side, measure_angle
+from fulora.biometry.angle import measure_angle
 from fulora.biometry.ellipse import MeasurementError, measure_head
+from fulora.biometry.side import Side
 from fulora.data.image import Image
 from fulora.data.label_class import LabelClass, Structure
 from fulora.data.results import Measurement, Quantity

@@ -5,7 +5,8 @@ from typing import Any
 
 from fulora.diffusion.models.native_size import NativeSize, read_native_size
 from fulora.stage import RECORD, Call
-from pipelines.backbones import ASSETS, BackboneConfig, BackboneFolders, EmbeddedBackbone, HubBackbone, OnSiteBackbone
+from pipelines.backbone_names import ASSETS
+from pipelines.backbones import BackboneConfig, BackboneFolders, EmbeddedBackbone, HubBackbone, OnSiteBackbone
 from pipelines.checks.findings import Findings
 from pipelines.checks.images import Sources
 from pipelines.checks.sizes import check_pretraining_sizes

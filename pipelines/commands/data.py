@@ -7,7 +7,7 @@ import typer
 
 from fulora import progress
 from fulora.engine import InProcess
-from fulora.intake.download.published_sets import DatasetName
+from fulora.intake.download.dataset_names import DatasetName
 from fulora.terminal import PlainConsole, styled
 from fulora.workspace import Workspace
 from pipelines.commands.options import JsonFile, Quiet, Work

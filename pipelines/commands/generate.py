@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from fulora import progress
-from pipelines.backbones import DEMO
+from pipelines.backbone_names import DEMO
 from pipelines.commands.options import (
     Backbone,
     CheckpointArchitecture,

@@ -7,7 +7,7 @@ import typer
 
 from fulora import progress
 from fulora.config import overridden, part
-from pipelines.backbones import DEMO
+from pipelines.backbone_names import DEMO
 from pipelines.commands.options import (
     Backbone,
     CheckpointArchitecture,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fulora.biometry.angle import Side
+from fulora.biometry.side import Side
 from fulora.progress import note
 from pipelines.commands.options import MaskValuesOption, Threads
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from fulora import progress
-from pipelines.backbones import ASSETS, DEMO
+from pipelines.backbone_names import ASSETS, DEMO
 from pipelines.commands.options import Device, Quiet
 
 

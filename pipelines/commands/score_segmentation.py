@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from fulora.segmentation.challenge_protocols import MEASURED, Protocol
+from fulora.segmentation.protocols import MEASURED, Protocol
 from pipelines.commands.options import DrawSeed, JsonFile, MaskValuesOption, Threads
 from pipelines.commands.output import write_json
 

@@ -94,10 +94,11 @@ def _plan(config: str, overrides: list[str] | None, work: Path) -> "tuple[Study,
     Raises:
         ConfigError: if the study has problems, with all that can be found before anything is curated.
     """
-    from pipelines.checks.studies import check_study
     from pipelines.configs import load
 
     study, values = load(config, overrides or [])
+    from pipelines.checks.studies import check_study  # after the config is valid: errors of it come sooner
+
     findings = check_study(values, work)
     findings.stop(config)
     plan = Workspace(work, InProcess(), plan=True)

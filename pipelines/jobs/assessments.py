@@ -15,7 +15,7 @@ from fulora.files import write_atomic
 from fulora.integrity import content_digest
 from fulora.json_files import read_json
 from fulora.stage import RECORD, read_record
-from pipelines.backbones import ASSETS
+from pipelines.backbone_names import ASSETS
 from pipelines.jobs.inputs import open_artifact
 from pipelines.jobs.synthetic_sets import SyntheticImages
 

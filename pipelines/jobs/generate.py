@@ -9,16 +9,16 @@ from typing import Any
 from fulora.config import ConfigError, validated
 from fulora.data.image_set import ImageSet
 from fulora.diffusion.config import Architecture, GenerateConfig
-from fulora.diffusion.lora.adapters import LoraError
+from fulora.diffusion.lora.lora_error import LoraError
 from fulora.diffusion.lora.peft_folder import lora_path
 from fulora.diffusion.sampling.inputs import LoraSource, lora_source
 from fulora.diffusion.sets.build_job import build_job
 from fulora.diffusion.sets.generation import generate_set
 from fulora.diffusion.sets.job import GenerationJob
 from fulora.engine import InProcess
-from pipelines.backbones import DEMO, named_backbone
+from pipelines.backbone_names import DEMO, named_backbone
+from pipelines.jobs.config_part import job_settings
 from pipelines.jobs.images import Images
-from pipelines.jobs.settings import job_settings
 
 
 def generate(

@@ -8,8 +8,8 @@ from statistics import median
 from typing import TYPE_CHECKING, Literal
 
 from fulora.biometry.agreement import AgreementStatistics
-from fulora.biometry.angle import Side
 from fulora.biometry.measurement_rows import AngleRow, HeadRow
+from fulora.biometry.side import Side
 from fulora.mask_folders.measure import measure_angles, measure_heads, write_hc18_submission, write_measurements
 from pipelines.jobs.tables import Cell, Table
 

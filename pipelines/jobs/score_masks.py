@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fulora.mask_folders import score as mask_scores
 from fulora.mask_folders.score import SegmentationScores
-from fulora.segmentation.challenge_protocols import MEASURED, Protocol
+from fulora.segmentation.protocols import MEASURED, Protocol
 from pipelines.jobs.tables import Cell, Table
 
 if TYPE_CHECKING:

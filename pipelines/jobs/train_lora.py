@@ -14,8 +14,8 @@ from fulora.data.image import METADATA
 from fulora.data.image_set import ImageSet
 from fulora.data.provenance import Provenance
 from fulora.diffusion.config import Architecture, LoraConfig
-from fulora.diffusion.lora.adapters import LoraError
 from fulora.diffusion.lora.files import FILE
+from fulora.diffusion.lora.lora_error import LoraError
 from fulora.diffusion.models.architectures import Pipeline
 from fulora.diffusion.models.distinct_captions import describe_identical_captions
 from fulora.diffusion.models.loading import BackboneError, load_backbone
@@ -29,12 +29,12 @@ from fulora.intake.check.check_folder import curate_config
 from fulora.integrity import LIST, write_list
 from fulora.training.processes import join_processes
 from fulora.workspace import artifact_name
-from pipelines.backbones import DEMO, named_backbone
+from pipelines.backbone_names import DEMO, named_backbone
 from pipelines.checks.findings import Findings
 from pipelines.checks.images import Sources
 from pipelines.checks.sizes import check_lora_sizes
+from pipelines.jobs.config_part import job_settings
 from pipelines.jobs.inputs import WORK, is_image_set, open_images
-from pipelines.jobs.settings import job_settings
 from pipelines.jobs.trainings import Training
 
 ENCODED: tuple[Split, ...] = ("train", "validation")

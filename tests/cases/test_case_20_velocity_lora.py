@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from fulora.diffusion.lora.adapters import LoraError
 from fulora.diffusion.lora.files import load_lora
+from fulora.diffusion.lora.lora_error import LoraError
 from fulora.diffusion.models.loading import load_backbone
 from pipelines.commands.lora import app
 

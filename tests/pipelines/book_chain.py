@@ -24,7 +24,7 @@ from fulora.diffusion.sets.assembly import build_set_provenance
 from fulora.diffusion.sets.job import GenerationJob
 from fulora.segmentation.addition_config import AdditionConfig
 from fulora.segmentation.config import SegmentConfig, UnetConfig
-from pipelines.backbones import ASSETS
+from pipelines.backbone_names import ASSETS
 from pipelines.stages.classify import classify
 from pipelines.stages.generate import generate
 from pipelines.stages.mix import mix

@@ -14,7 +14,7 @@ from fulora.data.label_set import LabelSet, LabelSetError, label_set
 from fulora.data.provenance import EarlierVersionError
 from fulora.data.results import Predictions
 from fulora.data.weights import ClassifierWeights, ClipWeights
-from pipelines.backbones import ASSETS
+from pipelines.backbone_names import ASSETS
 from pipelines.stages.classify import classify
 from pipelines.stages.embed_images import embed_images
 from pipelines.stages.forgetting import forgetting

@@ -20,7 +20,7 @@ from fulora.intake.curate.curate import Curation
 from fulora.intake.phantoms.scan import draw
 from fulora.intake.source_config import SourceInputs
 from fulora.stage import Source
-from pipelines.backbones import ASSETS
+from pipelines.backbone_names import ASSETS
 from pipelines.stages.assess import assess
 from pipelines.stages.train_judges import train_judges
 

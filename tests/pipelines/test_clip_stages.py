@@ -19,7 +19,7 @@ from fulora.data.leak_check import OverlapError
 from fulora.data.patient_numbers import SameNumberError, note_different_patients
 from fulora.data.weights import ClipWeights
 from pipelines import configs
-from pipelines.backbones import ASSETS
+from pipelines.backbone_names import ASSETS
 from pipelines.stages.embed_images import embed_images
 from pipelines.stages.forgetting import forgetting
 from pipelines.stages.probe_clip import probe_clip

@@ -53,29 +53,6 @@ def test_help_names_the_commands() -> None:
         assert word in done.stdout
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        "run",
-        "status",
-        "show",
-        "configs",
-        "generate",
-        "regenerate",
-        "score classification",
-        "export",
-        "data download",
-        "data check",
-        "data curate",
-        "data deidentify",
-    ],
-)
-def test_every_command_has_help_with_an_example(command: str) -> None:
-    done = fulora(*command.split(), "--help")
-    assert done.returncode == 0
-    assert f"fulora {command} " in done.stdout
-
-
 def test_configs_are_listed_and_printed() -> None:
     listed = fulora("configs").stdout
     lines = dict(line.split(maxsplit=1) for line in listed.splitlines())

@@ -18,7 +18,7 @@ from fulora.diffusion.lora.adapters import add_lora, all_lora_parameters
 from fulora.diffusion.lora.files import FILE, save_lora
 from fulora.diffusion.models.loading import load_backbone
 from fulora.diffusion.sampling.recipe import Recipe, read_row
-from pipelines.backbones import ASSETS
+from pipelines.backbone_names import ASSETS
 
 PLANES = label_set("fetal_planes").names
 

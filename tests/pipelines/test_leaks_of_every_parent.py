@@ -20,7 +20,7 @@ from fulora.data.results import MaskSet
 from fulora.data.weights import ClipWeights
 from fulora.engine import InProcess
 from fulora.workspace import Workspace
-from pipelines.backbones import ASSETS
+from pipelines.backbone_names import ASSETS
 from pipelines.segmentation import SegmentationStudyConfig, run
 from pipelines.stages.assess import assess
 from pipelines.stages.forgetting import forgetting

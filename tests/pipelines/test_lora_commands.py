@@ -8,7 +8,7 @@ from command_line import fulora
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
-from fulora.diffusion.lora.adapters import LoraError
+from fulora.diffusion.lora.lora_error import LoraError
 from pipelines.commands.lora import app
 
 K = "lora_unet_mid_block_attentions_0_transformer_blocks_0_attn2_to_k"

@@ -25,9 +25,9 @@ from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 from fulora.diffusion.config import LoraConfig, PretrainConfig, SamplesConfig
-from fulora.diffusion.lora.adapters import LoraError
 from fulora.diffusion.lora.card import KOHYA_FILE, CardError
 from fulora.diffusion.lora.files import FILE, convert_lora
+from fulora.diffusion.lora.lora_error import LoraError
 from fulora.diffusion.lora.publish import Publication, PublishError, publish_lora
 from fulora.diffusion.lora.training_facts import TrainingFacts
 from fulora.diffusion.models.architectures import build_backbone

@@ -31,7 +31,7 @@ from fulora.integrity import LIST
 from fulora.stage import Source, stage
 from fulora.workspace import Workspace
 from pipelines.__main__ import app
-from pipelines.backbones import ASSETS
+from pipelines.backbone_names import ASSETS
 from pipelines.jobs.train_lora import LoraJob
 
 pytestmark = pytest.mark.slow

@@ -23,7 +23,7 @@ from fulora.data.weights import JudgeWeights
 from fulora.export.card import Format
 from fulora.export.export import export
 from fulora.stage import Source
-from pipelines.backbones import ASSETS
+from pipelines.backbone_names import ASSETS
 from pipelines.stages.assess import assess
 from pipelines.stages.mix import mix
 from pipelines.stages.train_judges import train_judges

@@ -5,6 +5,7 @@ from diffusers.training_utils import cast_training_params
 from peft import LoraConfig as Adapter
 
 from fulora.diffusion.config import LoraConfig
+from fulora.diffusion.lora.lora_error import LoraError
 from fulora.diffusion.models.architectures import Pipeline
 from fulora.diffusion.models.conditioning import text_encoders
 
@@ -14,10 +15,6 @@ TEXT_TARGETS = {
     "attention": ("q_proj", "k_proj", "v_proj", "out_proj"),
     "kohya": ("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"),
 }
-
-
-class LoraError(ValueError):
-    """A LoRA file that cannot be used with a backbone, or a training that cannot work."""
 
 
 def add_lora(pipe: Pipeline, cfg: LoraConfig) -> None:

@@ -2,10 +2,10 @@
 
 import math
 from collections import Counter
+from typing import TYPE_CHECKING
 
 from fulora.diffusion.lora.metadata import architecture_in, family_of_pipe, fulora_entry
 from fulora.diffusion.lora.weights import Lora
-from fulora.diffusion.models.architectures import Pipeline
 from fulora.diffusion.models.headers import (
     WORDS,
     contradiction,
@@ -14,6 +14,9 @@ from fulora.diffusion.models.headers import (
     declares_zero_snr,
 )
 from fulora.diffusion.models.noise_schedules import PREDICTIONS, zero_terminal_snr
+
+if TYPE_CHECKING:  # diffusers takes seconds to import, and the files of LoRAs are read without it
+    from fulora.diffusion.models.architectures import Pipeline
 
 
 def predictions_of(lora: Lora) -> dict[str, str]:
@@ -38,7 +41,7 @@ def zero_snr_of(lora: Lora) -> bool | None:
     return False if "prediction_type" in entry else None
 
 
-def describe_mismatch(lora: Lora, pipe: Pipeline) -> str:
+def describe_mismatch(lora: Lora, pipe: "Pipeline") -> str:
     """Describe why a LoRA does not fit a backbone, as its file declares; "" if nothing contradicts it."""
     backbone = family_of_pipe(pipe)
     for source, family in families_of(lora).items():
@@ -56,7 +59,7 @@ def describe_mismatch(lora: Lora, pipe: Pipeline) -> str:
     return ""
 
 
-def describe_schedule_mismatch(lora: Lora, pipe: Pipeline) -> str:
+def describe_schedule_mismatch(lora: Lora, pipe: "Pipeline") -> str:
     """Describe that only one of LoRA and backbone has zero terminal SNR; "" if both or none have, or if unknown."""
     trained, sampled = zero_snr_of(lora), zero_terminal_snr(pipe.scheduler.config)
     if trained is None or trained == sampled:
@@ -66,7 +69,7 @@ def describe_schedule_mismatch(lora: Lora, pipe: Pipeline) -> str:
     )
 
 
-def describe_families(lora: Lora, pipe: Pipeline) -> str:
+def describe_families(lora: Lora, pipe: "Pipeline") -> str:
     """Describe the families of LoRA and backbone for a message, if they differ."""
     family, backbone = architecture_in(lora), family_of_pipe(pipe)
     return f"; it is a LoRA of {family}, and the backbone is {backbone}" if family and family != backbone else ""

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from fulora import progress
 from fulora.diffusion.config import LoraConfig
-from fulora.diffusion.lora.adapters import LoraError
 from fulora.diffusion.lora.base_model import describe_families, describe_mismatch, describe_schedule_mismatch
 from fulora.diffusion.lora.formats import Format, Precision
+from fulora.diffusion.lora.lora_error import LoraError
 from fulora.diffusion.lora.metadata import build_metadata
 from fulora.diffusion.lora.read import read_lora
 from fulora.diffusion.lora.training_facts import TrainingFacts

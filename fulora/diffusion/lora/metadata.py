@@ -5,16 +5,18 @@ Equal LoRAs have equal headers, without times or names of machines.
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fulora import __version__
 from fulora.config import identity
 from fulora.diffusion.config import LoraConfig
 from fulora.diffusion.lora.training_facts import TrainingFacts
 from fulora.diffusion.lora.weights import Lora
-from fulora.diffusion.models.architectures import Pipeline
 from fulora.diffusion.models.headers import declared_families
 from fulora.diffusion.models.noise_schedules import zero_terminal_snr
+
+if TYPE_CHECKING:  # diffusers takes seconds to import, and the files of LoRAs are read without it
+    from fulora.diffusion.models.architectures import Pipeline
 
 KEY = "fulora"
 """The key of the header that holds fulora's own JSON."""
@@ -35,7 +37,7 @@ _VERSIONS = {
 """kohya's names of published models, by architecture, width of the text and what is predicted."""
 
 
-def build_metadata(pipe: Pipeline, lora: Lora, cfg: LoraConfig | None, facts: TrainingFacts | None) -> dict[str, str]:
+def build_metadata(pipe: "Pipeline", lora: Lora, cfg: LoraConfig | None, facts: TrainingFacts | None) -> dict[str, str]:
     """Return the header of a trained LoRA, without entries that are not known."""
     kind, predicts = family_of_pipe(pipe), str(pipe.scheduler.config.prediction_type)
     entry: dict[str, Any] = {"version": __version__, "architecture": kind, "prediction_type": predicts}
@@ -54,7 +56,7 @@ def build_metadata(pipe: Pipeline, lora: Lora, cfg: LoraConfig | None, facts: Tr
     return {**kohya, KEY: json.dumps(entry, sort_keys=True)}
 
 
-def family_of_pipe(pipe: Pipeline) -> str:
+def family_of_pipe(pipe: "Pipeline") -> str:
     """Return the family of a pipeline: sd1, sd2 or sdxl."""
     if getattr(pipe, "text_encoder_2", None) is not None:
         return "sdxl"

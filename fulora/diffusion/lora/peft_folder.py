@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from fulora.data.state_dicts import wrong_format
-from fulora.diffusion.lora.adapters import LoraError
+from fulora.diffusion.lora.lora_error import LoraError
 from fulora.json_files import parse_json
 
 CONFIG, WEIGHTS, PREFIX = "adapter_config.json", "adapter_model.safetensors", "base_model.model."

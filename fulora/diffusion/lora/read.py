@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft.utils.other import get_pattern_key
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from fulora.data.state_dicts import wrong_format
-from fulora.diffusion.lora.adapters import LoraError
 from fulora.diffusion.lora.layer_names import parse_key
+from fulora.diffusion.lora.lora_error import LoraError
 from fulora.diffusion.lora.metadata import fulora_entry
 from fulora.diffusion.lora.peft_folder import CONFIG, PREFIX, from_peft, is_peft, lora_path
 from fulora.diffusion.lora.weights import AlphaSource, Lora, LoraModule
@@ -194,6 +193,10 @@ def _of_layer(name: str, settings: Mapping[str, Any], key: str, pattern: str) ->
     part, _, inside = name.partition(".")
     value = settings.get(f"{part}.{key}")
     patterns = settings.get(f"{part}.{pattern}") or {}
+    if not patterns:
+        return value
+    from peft.utils.other import get_pattern_key  # peft takes seconds to import, and few files have patterns
+
     for written in (inside, inside.removeprefix("text_model.")):  # as transformers 4 and 5 name a text layer
         value = patterns.get(get_pattern_key(patterns, written), value)
     return value

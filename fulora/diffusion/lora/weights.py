@@ -3,15 +3,16 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from fulora.diffusion.lora.adapters import LoraError
-from fulora.diffusion.models.architectures import Pipeline
-from fulora.diffusion.models.conditioning import text_encoders
+from fulora.diffusion.lora.lora_error import LoraError
+
+if TYPE_CHECKING:  # diffusers takes seconds to import, and the files of LoRAs are read without it
+    from fulora.diffusion.models.architectures import Pipeline
 
 PARTS = ("unet", "text_encoder", "text_encoder_2")
 
@@ -99,12 +100,14 @@ class Lora:
         return {part: modules for part, modules in by_part.items() if modules}
 
 
-def extract_lora(pipe: Pipeline) -> Lora:
+def extract_lora(pipe: "Pipeline") -> Lora:
     """Return the unfused LoRA of a pipeline, on the CPU.
 
     Raises:
         LoraError: if it has none, or more than one.
     """
+    from fulora.diffusion.models.conditioning import text_encoders
+
     modules = {}
     for part, model in {"unet": pipe.unet, **text_encoders(pipe)}.items():
         adapters = getattr(model, "peft_config", {})
@@ -139,7 +142,7 @@ def _module(layer: Any, adapter: str, rslora: bool) -> LoraModule:
 
 
 @torch.no_grad()
-def fuse(pipe: Pipeline, lora: Lora, strength: float, text_strength: float | None = None) -> None:
+def fuse(pipe: "Pipeline", lora: Lora, strength: float, text_strength: float | None = None) -> None:
     """Add a LoRA, `strength` times, to the pipeline's weights permanently.
 
     Args:

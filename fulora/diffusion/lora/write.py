@@ -12,9 +12,9 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from fulora.diffusion.lora.adapters import LoraError
 from fulora.diffusion.lora.formats import Format, Precision
 from fulora.diffusion.lora.layer_names import kohya_name
+from fulora.diffusion.lora.lora_error import LoraError
 from fulora.diffusion.lora.metadata import KEY, architecture_in, fulora_entry
 from fulora.diffusion.lora.read import ADAPTER
 from fulora.diffusion.lora.weights import Lora, LoraModule

@@ -6,11 +6,12 @@ also with zero terminal SNR (Lin et al. 2024, arXiv 2305.08891). Anything else i
 """
 
 from collections.abc import Mapping
-from typing import Any
-
-from diffusers import DDPMScheduler
+from typing import TYPE_CHECKING, Any
 
 from fulora.diffusion.models.config_values import check_count, check_number, check_numbers, check_switches
+
+if TYPE_CHECKING:
+    from diffusers import DDPMScheduler
 
 _NAMES = (
     "DDIM DDPM DEISMultistep DPMSolverMultistep DPMSolverSDE DPMSolverSinglestep EulerAncestralDiscrete EulerDiscrete "
@@ -99,7 +100,7 @@ def zero_terminal_snr(config: Mapping[str, Any]) -> bool:
     return bool(config.get("rescale_betas_zero_snr", False))
 
 
-def training_schedule(config: Mapping[str, Any]) -> DDPMScheduler:
+def training_schedule(config: Mapping[str, Any]) -> "DDPMScheduler":
     """Return the schedule by which training adds noise, whatever sampler the backbone was saved with.
 
     A sampler's own methods would not do: diffusers' Euler adds noise without scaling the latents down.
@@ -112,6 +113,8 @@ def training_schedule(config: Mapping[str, Any]) -> DDPMScheduler:
         raise ScheduleError(
             f"the backbone's prediction_type is '{prediction}'; 'epsilon' and 'v_prediction' can be trained"
         )
+    from diffusers import DDPMScheduler
+
     scheduler: DDPMScheduler = DDPMScheduler.from_config(config)
     return scheduler
 

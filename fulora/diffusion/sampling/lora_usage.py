@@ -5,8 +5,8 @@ from pathlib import Path
 
 from fulora import progress
 from fulora.diffusion.config import GenerateConfig
-from fulora.diffusion.lora.adapters import LoraError
 from fulora.diffusion.lora.base_model import describe_alpha, predictions_of
+from fulora.diffusion.lora.lora_error import LoraError
 from fulora.diffusion.lora.metadata import architecture_in, fulora_entry, settings_in
 from fulora.diffusion.lora.read import read_lora
 

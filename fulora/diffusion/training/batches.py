@@ -10,7 +10,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from fulora.diffusion.config import LoraConfig
-from fulora.diffusion.lora.adapters import LoraError
+from fulora.diffusion.lora.lora_error import LoraError
 from fulora.diffusion.models.architectures import Pipeline
 from fulora.diffusion.training.buckets import Bucket, Size, bucket_of, draw_places, fit_to_bucket
 from fulora.diffusion.training.examples import Examples

@@ -42,7 +42,7 @@ def bucket_of(width: int, height: int, *, resolution_px: int, step_px: int, upsc
     else:
         bucket = _cropped((width, height), step_px)
     if min(bucket.size) < step_px:
-        from fulora.diffusion.lora.adapters import LoraError
+        from fulora.diffusion.lora.lora_error import LoraError
 
         raise LoraError(
             f"an image of {width}x{height} pixels becomes {bucket.resized[0]}x{bucket.resized[1]}, less than one "

@@ -15,7 +15,7 @@ from fulora.data.image_set import ImageSet
 from fulora.data.label_set import LabelSet
 from fulora.data.pictures.image_and_mask import join_pair
 from fulora.data.pictures.pixels import pixel_digest
-from fulora.diffusion.lora.adapters import LoraError
+from fulora.diffusion.lora.lora_error import LoraError
 from fulora.diffusion.lora.training_facts import TrainingFacts
 
 

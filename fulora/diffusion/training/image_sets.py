@@ -16,7 +16,7 @@ from fulora.data.patient_numbers import different_patients
 from fulora.data.pictures.image_and_mask import split_pair
 from fulora.data.provenance import Provenance
 from fulora.diffusion.config import LoraConfig
-from fulora.diffusion.lora.adapters import LoraError
+from fulora.diffusion.lora.lora_error import LoraError
 from fulora.diffusion.lora.training_facts import TrainingFacts
 from fulora.diffusion.models.architectures import Pipeline
 from fulora.diffusion.models.conditioning import describe_clip_skip

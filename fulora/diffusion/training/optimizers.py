@@ -3,7 +3,8 @@
 import torch
 
 from fulora.diffusion.config import LoraConfig
-from fulora.diffusion.lora.adapters import LoraError, lora_parameters
+from fulora.diffusion.lora.adapters import lora_parameters
+from fulora.diffusion.lora.lora_error import LoraError
 from fulora.diffusion.models.architectures import Pipeline
 from fulora.diffusion.models.conditioning import text_encoders
 from fulora.training.learning_rate import cosine_rate

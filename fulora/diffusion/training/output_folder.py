@@ -6,9 +6,9 @@ from fulora.config import identity
 from fulora.data.label_set import FILE as CLASSES
 from fulora.data.provenance import FILE as PROVENANCE
 from fulora.diffusion.config import LoraConfig
-from fulora.diffusion.lora.adapters import LoraError
 from fulora.diffusion.lora.card import KOHYA_FILE
 from fulora.diffusion.lora.files import FILE, METRICS, SAMPLES
+from fulora.diffusion.lora.lora_error import LoraError
 from fulora.diffusion.lora.metadata import facts_in, settings_in
 from fulora.diffusion.lora.publish import CARD
 from fulora.diffusion.lora.read import read_lora

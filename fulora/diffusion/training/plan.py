@@ -13,7 +13,8 @@ from jaxtyping import UInt8
 from fulora.data.pictures.image_and_mask import split_pair as part_of_pair
 from fulora.data.pictures.pixels import is_blank, pixel_digest
 from fulora.diffusion.config import LoraConfig
-from fulora.diffusion.lora.adapters import LoraError, all_lora_parameters, lora_parameters
+from fulora.diffusion.lora.adapters import all_lora_parameters, lora_parameters
+from fulora.diffusion.lora.lora_error import LoraError
 from fulora.diffusion.models.architectures import Pipeline
 from fulora.diffusion.models.conditioning import text_encoders, token_ids
 from fulora.diffusion.training.batches import training_sizes

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from fulora import progress
 from fulora.diffusion.config import LoraConfig
-from fulora.diffusion.lora.adapters import LoraError
 from fulora.diffusion.lora.files import FILE, save_lora
+from fulora.diffusion.lora.lora_error import LoraError
 from fulora.diffusion.lora.training_facts import TrainingFacts, input_digests
 from fulora.diffusion.models.architectures import Pipeline
 from fulora.diffusion.models.compiling import UNet, choose_unet

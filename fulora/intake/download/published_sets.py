@@ -12,14 +12,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 from fulora import progress
 from fulora.files import locked, move_into_place
 from fulora.intake.download.archives import check_extracted, extract
+from fulora.intake.download.dataset_names import DatasetName
 from fulora.intake.download.resumable_download import DownloadError, OfflineError, resume
 
-DatasetName = Literal["fetal_planes", "african", "hc18", "psfhs"]
 PARTIAL = ".download.partial"
 LOCK = "lock"
 

@@ -32,7 +32,11 @@ BRAIN = "brain"
 
 
 class Hc18Config(FolderSourceConfig):
-    """Heads with masks, pixel sizes and reference circumferences (HC18, Zenodo 1327317)."""
+    """Heads with masks, pixel sizes and reference circumferences (HC18, Zenodo 1327317).
+
+    Attributes:
+        part: `training_set` has masks and circumferences, `test_set` has neither.
+    """
 
     kind: Literal["hc18"] = "hc18"
     folder: str = "hc18"

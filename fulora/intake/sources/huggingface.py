@@ -29,7 +29,18 @@ REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 class Columns(Config):
-    """Names of the columns; "" where there is none. `label` is a ClassLabel or text, `mask` a picture."""
+    """Names of the columns; "" where there is none.
+
+    Attributes:
+        image: pictures.
+        label: classes: a ClassLabel or text.
+        mask: pictures of masks.
+        patient: patients.
+        site: hospitals.
+        machine: scanners.
+        pixel_size_mm: mm per pixel.
+        hc_mm: head circumference, mm.
+    """
 
     image: str = Field(default="image", min_length=1)
     label: str = "label"

@@ -41,6 +41,7 @@ class ParallelFoldersConfig(OwnImagesConfig):
     r"""Your own images and masks, in two folders of `folder`.
 
     Attributes:
+        images, masks: names of the two folders.
         plane: the class of all images; without it the folders below `images` are the classes.
         pixel_sizes: a CSV in `folder` with `filename` and `pixel size(mm)`; a column `head circumference (mm)` is read
             as the reference. Images that it does not name have no pixel size.

@@ -26,7 +26,10 @@ class PhantomsConfig(SourceConfig):
     Attributes:
         sites: names of `fulora.intake.phantoms.sites.SITES`: base1..3, A, B, C, D.
         planes: of `fulora.intake.phantoms.scan.DRAWN`.
+        per_plane: images of each plane at each site.
+        images_per_patient: so many images of a plane show one patient.
         first_patient: number of the first patient, so that two sources of one site share none.
+        seed: of all anatomy and noise; equal seeds draw equal images.
     """
 
     kind: Literal["phantoms"] = "phantoms"

@@ -7,7 +7,7 @@ import torch
 from diffusers import DDPMScheduler
 
 from fulora.diffusion.config import LoraConfig
-from fulora.diffusion.lora.adapters import LoraError
+from fulora.diffusion.lora.lora_error import LoraError
 from fulora.diffusion.models.loading import load_backbone
 from fulora.diffusion.training.batches import (
     EncodedExamples,

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fulora.diffusion.lora.adapters import LoraError
+from fulora.diffusion.lora.lora_error import LoraError
 from fulora.diffusion.training.buckets import Bucket, bucket_of, draw_places, fit_to_bucket, resolutions
 from fulora.training.seeded_draws import batch_indices
 

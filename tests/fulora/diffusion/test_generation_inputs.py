@@ -18,8 +18,8 @@ from fulora.data.label_set import label_set
 from fulora.data.provenance import EarlierVersionError, Provenance, ProvenanceEntry
 from fulora.data.weights import Backbone
 from fulora.diffusion.config import PretrainConfig
-from fulora.diffusion.lora.adapters import LoraError
 from fulora.diffusion.lora.files import load_lora
+from fulora.diffusion.lora.lora_error import LoraError
 from fulora.diffusion.models.architectures import build_backbone
 from fulora.diffusion.models.loading import BackboneError, load_backbone, save_backbone
 from fulora.diffusion.models.tokenizers import collect_words

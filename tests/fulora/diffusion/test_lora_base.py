@@ -10,10 +10,11 @@ from generation_run import inputs, lora_file
 from safetensors.torch import load_file, save_file
 
 from fulora.diffusion.config import LoraConfig
-from fulora.diffusion.lora.adapters import LoraError, add_lora
+from fulora.diffusion.lora.adapters import add_lora
 from fulora.diffusion.lora.base_model import describe_alpha
 from fulora.diffusion.lora.files import load_lora, save_lora
 from fulora.diffusion.lora.inspect import inspect_lora
+from fulora.diffusion.lora.lora_error import LoraError
 from fulora.diffusion.lora.read import read_lora
 from fulora.diffusion.models.loading import load_backbone
 from fulora.diffusion.sampling.inputs import lora_source

@@ -11,9 +11,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from fulora import files as disk_files
-from fulora.diffusion.lora.adapters import LoraError
 from fulora.diffusion.lora.base_model import describe_alpha
 from fulora.diffusion.lora.inspect import inspect_lora
+from fulora.diffusion.lora.lora_error import LoraError
 from fulora.diffusion.lora.read import ADAPTER, read_lora
 from fulora.diffusion.lora.write import write_lora
 

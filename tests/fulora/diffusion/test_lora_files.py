@@ -23,10 +23,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from fulora.diffusion.config import LoraConfig
-from fulora.diffusion.lora.adapters import LoraError, add_lora, all_lora_parameters
+from fulora.diffusion.lora.adapters import add_lora, all_lora_parameters
 from fulora.diffusion.lora.files import FILE, convert_lora, load_lora, save_lora
 from fulora.diffusion.lora.inspect import inspect_lora
 from fulora.diffusion.lora.layer_names import kohya_name, parse_key
+from fulora.diffusion.lora.lora_error import LoraError
 from fulora.diffusion.lora.metadata import build_metadata
 from fulora.diffusion.lora.read import ADAPTER, read_lora
 from fulora.diffusion.lora.training_facts import TrainingFacts

@@ -12,9 +12,9 @@ from peft import LoraConfig as Adapter
 from peft import get_peft_model
 from safetensors.torch import load_file
 
-from fulora.diffusion.lora.adapters import LoraError
 from fulora.diffusion.lora.files import load_lora
 from fulora.diffusion.lora.inspect import inspect_lora
+from fulora.diffusion.lora.lora_error import LoraError
 from fulora.diffusion.lora.read import read_lora
 from fulora.diffusion.models.loading import load_backbone
 from fulora.diffusion.sampling.inputs import lora_source

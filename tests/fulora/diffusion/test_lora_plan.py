@@ -10,8 +10,9 @@ from pydantic import ValidationError
 
 from fulora.data.pictures.pixels import pixel_digest
 from fulora.diffusion.config import LoraConfig, SamplesConfig
-from fulora.diffusion.lora.adapters import LoraError, all_lora_parameters
+from fulora.diffusion.lora.adapters import all_lora_parameters
 from fulora.diffusion.lora.files import FILE
+from fulora.diffusion.lora.lora_error import LoraError
 from fulora.diffusion.models.architectures import Pipeline, build
 from fulora.diffusion.models.loading import BackboneError, load_backbone
 from fulora.diffusion.training import plan as planning

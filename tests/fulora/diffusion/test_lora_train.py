@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from fulora.data.pictures.embedded_metadata import read_mark
 from fulora.diffusion.config import LoraConfig, SamplesConfig
-from fulora.diffusion.lora.adapters import LoraError
+from fulora.diffusion.lora.lora_error import LoraError
 from fulora.diffusion.lora.training_facts import TrainingFacts, input_digests
 from fulora.diffusion.models.architectures import build
 from fulora.diffusion.models.conditioning import text_encoders

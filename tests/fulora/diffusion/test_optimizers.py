@@ -6,7 +6,8 @@ import torch
 
 from fulora.config import ConfigError, validated
 from fulora.diffusion.config import LoraConfig
-from fulora.diffusion.lora.adapters import LoraError, add_lora
+from fulora.diffusion.lora.adapters import add_lora
+from fulora.diffusion.lora.lora_error import LoraError
 from fulora.diffusion.models.loading import load_backbone
 from fulora.diffusion.training.optimizers import build_optimizer, learning_rate_factor
 

@@ -6,7 +6,7 @@ import pytest
 
 from fulora.data.label_set import LabelSet, label_set
 from fulora.diffusion.models.tokenizers import END, build_clip_tokenizer, build_tokenizer, collect_words
-from pipelines.backbones import ASSETS
+from pipelines.backbone_names import ASSETS
 
 TEXTS = (
     "a photo of fetal brain",

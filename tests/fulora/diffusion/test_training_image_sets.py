@@ -13,7 +13,7 @@ from fulora.data.leak_check import OverlapError
 from fulora.data.patient_numbers import NUMBERING, SameNumberError, note_different_patients
 from fulora.data.provenance import Provenance, ProvenanceEntry, read_provenance
 from fulora.diffusion.config import LoraConfig
-from fulora.diffusion.lora.adapters import LoraError
+from fulora.diffusion.lora.lora_error import LoraError
 from fulora.diffusion.models.loading import load_backbone
 from fulora.diffusion.training.examples import load_examples
 from fulora.diffusion.training.image_sets import fit_lora, lora_provenance, read_training_images

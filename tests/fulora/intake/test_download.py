@@ -26,7 +26,8 @@ from fulora import progress
 from fulora.intake.config import AfricanPlanesConfig, AnySource, FetalPlanesConfig
 from fulora.intake.download.archive_members import ArchiveError
 from fulora.intake.download.archives import RECORD
-from fulora.intake.download.published_sets import DATASETS, Dataset, DatasetName, RemoteFile, download
+from fulora.intake.download.dataset_names import DatasetName
+from fulora.intake.download.published_sets import DATASETS, Dataset, RemoteFile, download
 from fulora.intake.download.resumable_download import DownloadError, InterruptedDownloadError, OfflineError
 from fulora.intake.source_config import SourceInputs
 from fulora.intake.sources.hc18 import Hc18Config
