@@ -15,6 +15,7 @@ __version__ = "0.1.0"
 
 JOBS = {
     "read_images": "pipelines.jobs.images",
+    "zero_shot": "pipelines.jobs.zero_shot",
 }
 """The module of each function."""
 

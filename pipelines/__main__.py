@@ -27,6 +27,7 @@ from pipelines.commands import (
     segment,
     studies,
     verify,
+    zero_shot,
 )
 
 # Folders and the embedded backbone need no network; requests to a hub send no telemetry.
@@ -62,6 +63,7 @@ app.command("regenerate")(regenerate.regenerate)
 app.command("export")(export.export)
 app.command("assess")(assess.assess)
 app.command("segment")(segment.segment)
+app.command("zero-shot")(zero_shot.zero_shot)
 app.add_typer(data.app, name="data")
 app.add_typer(lora.app, name="lora")
 app.add_typer(score.app, name="score")
