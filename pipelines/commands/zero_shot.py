@@ -47,7 +47,7 @@ def zero_shot(
         list[int] | None,
         typer.Option("--few-shot", metavar="K", min=1, help="Heads on K training images a class; several times."),
     ] = None,
-    draws: Annotated[int, typer.Option(min=1, help="Bootstrap draws of patients; 10000 for a paper.")] = 2000,
+    draws: Annotated[int, typer.Option(min=100, help="Bootstrap draws of patients; 10000 for a paper.")] = 2000,
     seed: DrawSeed = 0,
     device: Device = "auto",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, list what would be made.")] = False,

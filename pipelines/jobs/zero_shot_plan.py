@@ -4,10 +4,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fulora.clip.prompts import PromptSet
+from fulora.config import ConfigError
 from fulora.data.image_set import ImageSet
 from fulora.data.label_set import LabelSet, LabelSetError
 from fulora.data.score import ScoreConfig
 from fulora.data.weights import ClipWeights
+from fulora.metrics.statistics import MIN_DRAWS
 from pipelines.jobs.clips import named_clips
 from pipelines.jobs.images import Images
 from pipelines.jobs.inputs import is_image_set, open_images
@@ -41,6 +43,8 @@ def plan_comparison(
     command: str,
 ) -> Comparison:
     """Return what is compared; arguments and errors as for `fulora.zero_shot`. A folder of images is curated first."""
+    if draws < MIN_DRAWS:
+        raise ConfigError(f"draws is {draws}; at least {MIN_DRAWS} are needed")
     clips = named_clips([clip] if isinstance(clip, str | Path | ClipWeights) else clip)
     sets = named_prompts([prompts] if isinstance(prompts, str | Path | Mapping | PromptSet) else prompts)
     kinds = _kinds(heads, few_shot, train)
