@@ -63,6 +63,8 @@ def test_clips_that_cannot_be_named(references: list[str], match: str) -> None:
 def test_a_missing_clip_and_one_out_of_reach(tmp_path: Path) -> None:
     work = Workspace(tmp_path, InProcess())
     missing, published = named_clips([tmp_path / "none", "hub:lab/net"])
+    with pytest.raises(ValueError, match=r"lab/net \(revision main\) cannot be had from the hub"):
+        published.open(work)
     with pytest.raises(MissingInputError, match=r"none: not found\. A folder of a CLIP has open_clip_config.json"):
         missing.open(work)
 

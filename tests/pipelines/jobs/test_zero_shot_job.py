@@ -16,6 +16,7 @@ from typer.testing import CliRunner, Result
 import fulora as fu
 from fulora.clip.config import ClipPretrainConfig, ProbeConfig, ZeroShotConfig
 from fulora.clip.model import build_clip, clip_config, save_clip
+from fulora.config import ConfigError
 from fulora.data.embeddings import Embeddings
 from fulora.data.image import Image
 from fulora.data.image_set import ImageSet, Picture
@@ -41,9 +42,10 @@ LABELS = LabelSet.model_validate(
 )
 OWN = {"liver": "the liver of a fetus", "spleen": ["a spleen", "a small spleen"], "kidney": "two kidneys"}
 INLINE = "mine: liver=the liver of a fetus; spleen=a spleen; spleen=a small spleen; kidney=two kidneys"
+TEXTS = {name: [text] if isinstance(text, str) else text for name, text in OWN.items()}
 PATIENTS: dict[Split, int] = {"train": 4, "validation": 2, "test": 4}
 FILES = ("table.jsonl", "facts.json", "label_set.json")
-DRAWS = 40
+DRAWS = 100
 
 
 @pytest.fixture(scope="module")
@@ -118,14 +120,11 @@ def test_command_python_and_study_predict_the_same_bytes(
     compared: ZeroShot, root: Path, images: Path, work: Path
 ) -> None:
     own = root / "own.yaml"
-    own.write_text(
-        json.dumps({"name": "mine", "classes": {k: [v] if isinstance(v, str) else v for k, v in OWN.items()}})
-    )
+    own.write_text(json.dumps({"name": "mine", "classes": TEXTS}))
     place = Workspace(root / "study", InProcess())
     clip = place.read(ASSETS / "clip")
-    command(
-        images, "--prompts", "labels", "--prompts", own, "--out", root / "typed", "--draws", DRAWS, "--work", root / "w"
-    )
+    to = ("--out", root / "typed", "--work", root / "typed_work")
+    command(images, "--prompts", "labels", "--prompts", own, "--draws", DRAWS, *to)
     for name, config in (("labels", ZeroShotConfig()), ("mine", ZeroShotConfig.model_validate({"prompts": str(own)}))):
         base = PromptedClip(clip, config, opened(images, work))
         (study,) = compare_clips({}, {}, (0,), base, place).predictions["prompt"]
@@ -141,12 +140,12 @@ def test_the_answers_are_those_of_a_plain_open_clip_loop(
 ) -> None:
     folder = ASSETS / "clip" if name == "clip" else root / "tiny"
     model, preprocess = open_clip.create_model_from_pretrained(f"local-dir:{folder}")
+    model.eval()
     tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}")
-    texts = [[text] if isinstance(text, str) else text for text in OWN.values()]
     rows = opened(images, work).rows("test")
     probabilities = []
     with torch.no_grad():
-        classes = [model.encode_text(tokenizer(one), normalize=True).mean(0) for one in texts]
+        classes = [model.encode_text(tokenizer(one), normalize=True).mean(0) for one in TEXTS.values()]
         weights = torch.nn.functional.normalize(torch.stack(classes), dim=1)
         for row in rows:
             seen = preprocess(Pil.open(images / "test" / row.file_name).convert("RGB"))[None]
@@ -191,9 +190,8 @@ def test_the_folder_has_tables_embeddings_and_pictures(compared: ZeroShot, image
     assert (len(flat), set(flat["true"]), set(flat["site"])) == (12, set(LABELS.names), {"A", "B"})
     assert flat[[f"probability_{name}" for name in LABELS.names]].sum(axis=1).to_numpy() == pytest.approx(1)
     scores = pandas.read_csv(compared.path / "scores.csv")
-    assert {"accuracy", "balanced accuracy", "macro F1", "log loss", "expected calibration error"} <= set(
-        scores["quantity"]
-    )
+    wanted = {"accuracy", "balanced accuracy", "macro F1", "log loss", "expected calibration error"}
+    assert wanted <= set(scores["quantity"])
     assert len(pandas.read_csv(compared.path / "comparisons.csv")) == 18
     rows = opened(images, work).rows()
     vectors = Embeddings(compared.path / "embeddings" / "tiny", "").of(rows)
@@ -236,9 +234,8 @@ def test_heads_are_further_rows(compared: ZeroShot, root: Path, images: Path, ti
     place = Workspace(work, InProcess())
     base = PromptedClip(place.read(tiny), ZeroShotConfig(), opened(images, work))
     study = base.probe(ProbeConfig(), base.tested_on, base.tested_on, place)
-    assert (study.path / FILES[0]).read_bytes() == (
-        result.path / "predictions/tiny, linear probe" / FILES[0]
-    ).read_bytes()
+    folder = result.path / "predictions" / "tiny, linear probe"
+    assert (study.path / FILES[0]).read_bytes() == (folder / FILES[0]).read_bytes()
     few = fu.zero_shot(images, out=root / "few", clip=tiny, few_shot=(1, 2), prompts=OWN, draws=DRAWS, work=work)
     assert [row["model"] for row in few.table.rows] == [
         *("tiny, prompts", "tiny, prompts, Tip-Adapter, 1 a class", "tiny, prompts, Tip-Adapter, 2 a class"),
@@ -253,11 +250,8 @@ def test_classes_are_those_of_the_prompts(root: Path, images: Path, work: Path, 
     assert result.predictions["demo, prompts"].label_set().names == tuple(more)
     assert "no image shows heart" in result.table.notes[-1]
     less = {"spleen": "a spleen", "liver": "a liver"}
-    refused(
-        LabelSetError,
-        r"kidney \(4\): images of classes.*predicted are spleen, liver.*--leave-out 'kidney'",
-        prompts=less,
-    )
+    match = r"kidney \(4\): images of classes.*predicted are spleen, liver.*--leave-out 'kidney'"
+    refused(LabelSetError, match, prompts=less)
     refused(LabelSetError, "leave out 'lung': no image shows it; images show liver, spleen, kidney", leave_out=["lung"])
     left = fu.zero_shot(
         images, out=root / "less", prompts=less, leave_out=["kidney"], heads=["linear"], draws=DRAWS, work=work
@@ -310,6 +304,7 @@ def test_heads_need_a_training_set(tmp_path: Path, images: Path, refused: Callab
     source = ImageSet(images, "")
     ImageSet.write(tmp_path / "held_out", source.pictures("test"), labels=LABELS)
     refused(TrainingSetError, "has no training images for a probe", images=tmp_path / "held_out", heads=["tip"])
+    refused(ConfigError, "draws is 99; at least 100 are needed", draws=99)
     refused(TrainingSetError, "is no image set; --train takes", heads=["tip"], train=tmp_path)
 
 
