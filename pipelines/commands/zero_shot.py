@@ -73,9 +73,13 @@ def zero_shot(
       fulora zero-shot pictures --unlabelled --prompts mine.yaml --out predicted
     """
     from pipelines.jobs.zero_shot import plan_table, run_comparison
+    from pipelines.jobs.zero_shot_arms import Head
     from pipelines.jobs.zero_shot_plan import plan_comparison
 
     progress.show(not quiet)
+    heads: list[Head] = [] if probe is None else [probe]
+    if tip:
+        heads.append("tip")
     compared = plan_comparison(
         images,
         clip=clip or ["demo"],
@@ -85,7 +89,7 @@ def zero_shot(
         unlabelled=unlabelled,
         leave_out=leave_out or [],
         train=train,
-        heads=[*([probe] if probe else []), *(["tip"] if tip else [])],
+        heads=heads,
         few_shot=few_shot or [],
         draws=draws,
         seed=seed,

@@ -70,7 +70,8 @@ def classes_of_prompts(prompts: Sequence[NamedPrompts], labels: LabelSet | None)
     """
     if labels is None and any(one.own is None for one in prompts):
         raise PromptSetError("the images have no labels, and so no classes and prompts of their own: give prompts")
-    classes = {one.name: tuple(one.own.classes) if one.own else labels.names for one in prompts if one.own or labels}
+    of_labels = () if labels is None else labels.names
+    classes = {one.name: of_labels if one.own is None else tuple(one.own.classes) for one in prompts}
     (first, names), *others = classes.items()
     for name, other in others:
         if set(other) != set(names):

@@ -134,8 +134,9 @@ def read_tested_images(
         SourceError, ConfigError: if the layout of the folder is unknown, or a setting is invalid.
     """
     folder, given = Path(images.path if isinstance(images, Images) else images), dict(settings or {})
+    notes: tuple[str, ...] = ()
     if not given and not unlabelled and is_image_set(folder):
-        source, notes = open_images(folder, None, Path(work), command=command), ()
+        source = open_images(folder, None, Path(work), command=command)
     else:
         source, notes = _curate(folder, given, unlabelled, Path(work), command)
     tested = ImagesUnderTest(source, split, all(row.plane != UNLABELLED for row in source.iter_rows()), notes)
@@ -179,7 +180,7 @@ def _holds_pictures_alone(folder: Path) -> bool:
 def _refuse_untestable(tested: ImagesUnderTest) -> None:
     folder, rows = tested.source.path, tested.rows()
     if not rows:
-        counts = Counter(row.split for row in tested.source.iter_rows())
+        counts = Counter[str](row.split for row in tested.source.iter_rows())
         raise UntestableImagesError(
             f"{folder}: no images in the split {tested.split}; there are {_counted(counts)}. Choose another with "
             f"--split ({', '.join([*counts, 'all'])})"
