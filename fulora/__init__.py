@@ -21,6 +21,7 @@ JOBS = {
     "score": "pipelines.jobs.score",
     "score_masks": "pipelines.jobs.score_masks",
     "train_lora": "pipelines.jobs.train_lora",
+    "zero_shot": "pipelines.jobs.zero_shot",
 }
 """The module of each function."""
 

@@ -5,5 +5,6 @@ from pipelines.jobs.mix import mix as mix
 from pipelines.jobs.score import score as score
 from pipelines.jobs.score_masks import score_masks as score_masks
 from pipelines.jobs.train_lora import train_lora as train_lora
+from pipelines.jobs.zero_shot import zero_shot as zero_shot
 
 __version__: str

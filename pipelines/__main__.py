@@ -31,6 +31,7 @@ from pipelines.commands import (
     settings,
     studies,
     verify,
+    zero_shot,
 )
 from pipelines.commands.help_panels import CommandsByJob, assign_panels
 
@@ -86,6 +87,7 @@ app.command("regenerate")(regenerate.regenerate)
 app.command("export")(export.export)
 app.command("assess")(assess.assess)
 app.command("segment")(segment.segment)
+app.command("zero-shot")(zero_shot.zero_shot)
 app.add_typer(data.app, name="data")
 app.add_typer(lora.app, name="lora")
 app.add_typer(score.app, name="score")
