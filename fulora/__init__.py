@@ -15,6 +15,9 @@ __version__ = "0.1.0"
 
 JOBS = {
     "read_images": "pipelines.jobs.images",
+    "train_classifier": "pipelines.jobs.train_classifier",
+    "train_unet": "pipelines.jobs.train_unet",
+    "tune_clip": "pipelines.jobs.tune_clip",
 }
 """The module of each function."""
 

@@ -16,6 +16,8 @@ from fulora.terminal import printable
 from pipelines.commands import (
     artifacts,
     assess,
+    classify,
+    clip,
     configs,
     data,
     export,
@@ -61,9 +63,11 @@ app.command("generate")(generate.generate)
 app.command("regenerate")(regenerate.regenerate)
 app.command("export")(export.export)
 app.command("assess")(assess.assess)
-app.command("segment")(segment.segment)
 app.add_typer(data.app, name="data")
 app.add_typer(lora.app, name="lora")
+app.add_typer(classify.app, name="classify")
+app.add_typer(clip.app, name="clip")
+app.add_typer(segment.app, name="segment")
 app.add_typer(score.app, name="score")
 app.add_typer(measure.app, name="measure")
 app.command("verify")(verify.verify)

@@ -5,7 +5,7 @@ from pathlib import Path
 FOLDERS = ("work", "to", "cache", "report")
 """Options that name a folder to write in."""
 
-OUT_IS_FOLDER = ("segment", "export")
+OUT_IS_FOLDER = ("segment", "export", "classify", "train_classifier", "tune_clip", "train_unet")
 """Commands whose `--out` is a folder; for other commands it is a file, or they check it themselves."""
 
 PLACES = (*FOLDERS, "out", "overlays", "submission", "json_file", "destination")
