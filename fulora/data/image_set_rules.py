@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from fulora.data.image import Image, ImageSetError
-from fulora.data.labels import Split
+from fulora.data.labels import UNLABELLED, Split
 from fulora.data.provenance import USE_PHRASES, Provenance
 
 SHOWN = 10
@@ -22,7 +22,7 @@ class RuleChecker:
     Args:
         provenance: of the generators and models behind the images. Patients they were fitted to may not be in
             validation or test, and patients they were selected on may not be in the test.
-        classes: of the label set; None allows any plane.
+        classes: of the label set; None allows any plane. Images of the test split may also be unlabelled.
     """
 
     def __init__(self, provenance: Provenance | None = None, classes: Sequence[str] | None = None) -> None:
@@ -41,7 +41,8 @@ class RuleChecker:
         if key in self._ids:
             self._repeated[row.image_id] = self._repeated.get(row.image_id, 1) + 1
         self._ids.add(key)
-        if self._classes is not None and row.plane not in self._classes:
+        unlabelled = row.plane == UNLABELLED and row.split == "test"
+        if self._classes is not None and row.plane not in self._classes and not unlabelled:
             self._strange.setdefault(row.plane, row.image_id)
         if row.patient_key:
             self._patients.setdefault(row.patient_key, set()).add(row.split)

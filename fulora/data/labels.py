@@ -8,3 +8,6 @@ Split = Literal["train", "validation", "test"]
 Origin = Literal["real", "synthetic"]
 
 SPLITS: tuple[Split, ...] = get_args(Split)
+
+UNLABELLED: Plane = "unlabelled"
+"""In the place of a class: an image of the test split whose class is not known. It is predicted on, and not scored."""

@@ -12,7 +12,7 @@ from jaxtyping import Float, UInt8
 from fulora.config import Config
 from fulora.data.image import Image
 from fulora.data.label_set import LabelSet, LabelSetError, read_label_set
-from fulora.data.labels import Plane
+from fulora.data.labels import UNLABELLED, Plane
 from fulora.data.leak_check import Overlap
 from fulora.data.pictures.decoding import decode_picture
 from fulora.data.score import Protocol, Score
@@ -27,7 +27,11 @@ TABLE, FACTS = "table.jsonl", "facts.json"
 
 
 class Prediction(Config):
-    """One classified image. `probabilities` are in the order of the folder's label set and sum to 1."""
+    """One classified image. `probabilities` are in the order of the folder's label set and sum to 1.
+
+    Attributes:
+        plane: the true class; "unlabelled" where it is not known, and then the predictions cannot be scored.
+    """
 
     image_id: str
     patient_key: str
@@ -78,9 +82,9 @@ def write_predictions(
         labels: the classes, in the order of the columns of `probabilities`.
 
     Raises:
-        LabelSetError: if a row shows none of the classes, or the number of columns differs.
+        LabelSetError: if a row shows none of the classes and is not unlabelled, or the number of columns differs.
     """
-    labels.places([row.plane for row in rows])
+    labels.places([row.plane for row in rows if row.plane != UNLABELLED])
     if probabilities.shape[1] != len(labels.names):
         raise LabelSetError(
             f"{probabilities.shape[1]} probabilities an image, and the label set {labels.name} has "

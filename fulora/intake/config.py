@@ -21,6 +21,7 @@ from fulora.intake.sources.lora_planes import LoraPlanesConfig
 from fulora.intake.sources.parallel_folders import ParallelFoldersConfig
 from fulora.intake.sources.phantoms import PhantomsConfig
 from fulora.intake.sources.psfhs import PsfhsConfig
+from fulora.intake.sources.unlabelled import UnlabelledConfig
 
 AnySource = Annotated[
     PhantomsConfig
@@ -34,7 +35,8 @@ AnySource = Annotated[
     | KohyaConfig
     | DicomConfig
     | ParallelFoldersConfig
-    | HuggingfaceConfig,
+    | HuggingfaceConfig
+    | UnlabelledConfig,
     Field(discriminator="kind"),
 ]
 SourceKind = str
