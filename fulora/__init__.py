@@ -14,6 +14,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 JOBS = {
+    "classify": "pipelines.jobs.classify",
     "read_images": "pipelines.jobs.images",
     "train_classifier": "pipelines.jobs.train_classifier",
     "train_unet": "pipelines.jobs.train_unet",

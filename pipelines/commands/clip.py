@@ -24,7 +24,7 @@ def tune_clip(
     images: TrainingSet,
     overrides: Overrides = None,
     clip: Annotated[
-        str, typer.Option(help="A folder in open_clip's layout, hub:MODEL/PRETRAINED, or demo, the embedded one.")
+        str, typer.Option(help="A folder in open_clip's layout, hub:OWNER/NAME, or demo, the embedded one.")
     ] = "demo",
     out: Out = Path("tuned_clip"),
     device: Device = "auto",
@@ -43,7 +43,7 @@ def tune_clip(
 
       fulora clip tune hybrid --clip my_clip --out tuned method=lora steps=500 --dry-run
 
-      fulora clip tune hybrid --clip hub:ViT-B-32/laion2b_s34b_b79k --out tuned method=flyp wise_ft=0.5
+      fulora clip tune hybrid --clip hub:laion/CLIP-ViT-B-32-laion2B-s34B-b79K --out tuned method=flyp wise_ft=0.5
     """
     from pipelines.jobs.tune_clip import ClipJob, tuning_config
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Protocol
 
 import typer
 
-from fulora.config import overridden, part
+from fulora.config import ConfigError, overridden, part
 from pipelines.commands.output import print_table, write_json
 from pipelines.jobs.tables import Table
 from pipelines.jobs.trainings import Training
@@ -45,11 +45,23 @@ def split_settings(overrides: list[str] | None) -> tuple[dict[str, Any], dict[st
     return {key: value for key, value in settings.items() if key != "images"}, curation
 
 
+def curation_settings(overrides: list[str] | None) -> dict[str, Any]:
+    """Return the settings of the curation of a command that has no other settings.
+
+    Raises:
+        ConfigError: if an override is not `images.KEY=VALUE`.
+    """
+    settings, curation = split_settings(overrides)
+    if settings:
+        raise ConfigError(f"{', '.join(settings)}: settings are those of the curation here, such as images.role=test")
+    return curation
+
+
 def run_training(job: Job, *, dry_run: bool, json_file: Path | None) -> None:
     """Train, print the table of the log, then the folder; or print the plan."""
     trained = None if dry_run else job.train()
     tables = job.plan() if trained is None else [trained.table]
-    if write_json(json_file, {"path": None if trained is None else str(trained.path), "tables": _facts(tables)}):
+    if write_json(json_file, {"path": None if trained is None else str(trained.path), "tables": table_facts(tables)}):
         return
     for table in tables:
         print_table(table)
@@ -57,5 +69,6 @@ def run_training(job: Job, *, dry_run: bool, json_file: Path | None) -> None:
         print(trained.path)
 
 
-def _facts(tables: list[Table]) -> list[Mapping[str, Any]]:
+def table_facts(tables: list[Table]) -> list[Mapping[str, Any]]:
+    """Return tables for JSON, with numbers as they are."""
     return [{"title": table.title, "rows": list(table.rows), "notes": list(table.notes)} for table in tables]

@@ -10,10 +10,12 @@ from fulora.clip.config import TuneClipConfig
 from fulora.config import validated
 from fulora.data.image_set import ImageSet
 from fulora.data.weights import ClipWeights
+from fulora.engine import InProcess
 from fulora.job_folder import make_in
 from fulora.stage import Source
+from fulora.workspace import Workspace
 from pipelines.backbones import DEMO
-from pipelines.jobs.clips import open_clip
+from pipelines.jobs.clips import NamedClip, named_clips
 from pipelines.jobs.images import Images
 from pipelines.jobs.inputs import WORK
 from pipelines.jobs.tables import Cell, Table
@@ -42,7 +44,7 @@ def tune_clip(
         images: an image set, or any folder that `fulora data check` reads, which is curated first: a fifth of its
             patients then select the weights.
         out: the folder of the tuned CLIP, in open_clip's layout.
-        clip: a folder in open_clip's layout, `demo`, or `hub:MODEL/PRETRAINED`.
+        clip: a folder in open_clip's layout, `demo`, or `hub:OWNER/NAME`.
         settings: of `TuneClipConfig`.
         curation: settings of the curation, such as `{"patient_pattern": r"P(\\d+)"}`.
         device: auto, cpu, cuda, ...
@@ -51,6 +53,7 @@ def tune_clip(
     Raises:
         ConfigError: if a setting is not valid; every problem is named.
         OutputFolderError: if `out` holds something else.
+        ClipReferenceError, MissingInputError: if there is no such CLIP.
         ClipError, LabelSetError: if the CLIP cannot be read, or was tuned on other classes.
     """
     source = images if isinstance(images, Images) else Path(images)
@@ -104,8 +107,13 @@ class ClipJob:
         return training_images(self.images, self.curation, self.work, command=self.command)
 
     @cached_property
+    def _named(self) -> NamedClip:
+        (named,) = named_clips([self.clip.path if isinstance(self.clip, Training) else self.clip])
+        return named
+
+    @cached_property
     def _clip(self) -> ClipWeights | Source:
-        return open_clip(self.clip, self.work)
+        return self._named.open(Workspace(self.work, InProcess(), command=self.command))
 
     @property
     def _metric(self) -> str:
@@ -121,7 +129,7 @@ class ClipJob:
         count = sum(weights.numel() for weights in model.parameters())
         adapted = prepare_adaptation(model, cfg)
         return {
-            "CLIP": str(self._clip.path),
+            "CLIP": self._named.origin,
             "method": cfg.method,
             "parameters": count,
             "of them tuned": sum(weights.numel() for weights in adapted.parameters() if weights.requires_grad),

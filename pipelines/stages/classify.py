@@ -1,7 +1,9 @@
 """Predict the class of every test image with a trained classifier (protocol: transfer, or few-shot)."""
 
 from pathlib import Path
+from typing import Annotated
 
+from fulora.config import Runtime
 from fulora.data.image_set import ImageSet
 from fulora.data.results import Predictions, write_predictions
 from fulora.data.weights import ClassifierWeights
@@ -9,7 +11,9 @@ from fulora.stage import stage
 
 
 @stage(version=5)
-def classify(out: Path, images: ImageSet, classifier: ClassifierWeights) -> Predictions:
+def classify(
+    out: Path, images: ImageSet, classifier: ClassifierWeights, device: Annotated[str, Runtime] = "auto"
+) -> Predictions:
     """Write the class probabilities of the test split of `images`.
 
     Raises:
@@ -25,6 +29,7 @@ def classify(out: Path, images: ImageSet, classifier: ClassifierWeights) -> Pred
     from fulora.data.patient_numbers import different_patients
     from fulora.data.pictures.loaders import load_squares
     from fulora.data.provenance import provenance_of
+    from fulora.training.devices import pick_device
 
     labels, name = images.label_set(), f"classifier {classifier.path.name}"
     refuse_other_classes(
@@ -33,7 +38,7 @@ def classify(out: Path, images: ImageSet, classifier: ClassifierWeights) -> Pred
     rows = images.rows("test")
     refuse_leaks([provenance_of(classifier.path, name)], rows, distinct_patients=different_patients(images.path))
     facts = read_training_classes(classifier.path).facts(rows)
-    model = load_classifier(classifier.path)
+    model = load_classifier(classifier.path).to(pick_device(device))
     probabilities = predict(model, load_squares(images, rows, model.facts.image_size_px, model.facts.fit))
     write_predictions(out, rows, probabilities, facts, labels)
     return Predictions(out, "")
