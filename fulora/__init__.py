@@ -14,13 +14,17 @@ from typing import Any
 __version__ = "0.1.0"
 
 JOBS = {
+    "classify": "pipelines.jobs.classify",
     "generate": "pipelines.jobs.generate",
     "measure": "pipelines.jobs.measure",
     "mix": "pipelines.jobs.mix",
     "read_images": "pipelines.jobs.images",
     "score": "pipelines.jobs.score",
     "score_masks": "pipelines.jobs.score_masks",
+    "train_classifier": "pipelines.jobs.train_classifier",
     "train_lora": "pipelines.jobs.train_lora",
+    "train_unet": "pipelines.jobs.train_unet",
+    "tune_clip": "pipelines.jobs.tune_clip",
     "zero_shot": "pipelines.jobs.zero_shot",
 }
 """The module of each function."""

@@ -18,6 +18,8 @@ from fulora.terminal import printable
 from pipelines.commands import (
     artifacts,
     assess,
+    classify,
+    clip,
     configs,
     data,
     export,
@@ -86,10 +88,12 @@ app.command("mix")(mix.mix)
 app.command("regenerate")(regenerate.regenerate)
 app.command("export")(export.export)
 app.command("assess")(assess.assess)
-app.command("segment")(segment.segment)
 app.command("zero-shot")(zero_shot.zero_shot)
 app.add_typer(data.app, name="data")
 app.add_typer(lora.app, name="lora")
+app.add_typer(classify.app, name="classify")
+app.add_typer(clip.app, name="clip")
+app.add_typer(segment.app, name="segment")
 app.add_typer(score.app, name="score")
 app.add_typer(measure.app, name="measure")
 app.command("settings")(settings.settings)

@@ -107,11 +107,10 @@ def compare_classifiers(
     classifiers = work.each(
         {key: train_classifier.call(config, images=sets[key.arm], start=start) for key, config in configs.items()}
     )
-    predicting = {
-        key: classify.call(real, classifiers[key], trained_on=sets[key.arm], balanced=config.balanced)
-        for key, config in configs.items()
-    }
-    predictions = work.each(predicting)
+    device = cfg.classifier.device
+    predictions = work.each(
+        {key: classify.call(real, classifier, device=device) for key, classifier in classifiers.items()}
+    )
     declared = [Training(arm, cfg.classifier_seeds[0]) for arm in cfg.score.comparisons.declared or ()]
     by_arm = {arm: [predictions[Training(arm, seed)] for seed in cfg.classifier_seeds] for arm in arms}
     return {str(key): classifiers[key] for key in declared if key in classifiers}, by_arm

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import get_args
 
 import timm
+import torch
 import torchvision
 from torch import nn
 
@@ -60,6 +61,17 @@ def _timm_network(name: str, image_size_px: int, classes: int, pretrained: bool)
     size = {"img_size": image_size_px} if settings is not None and settings.fixed_input_size else {}
     network: nn.Module = timm.create_model(name, pretrained=pretrained, num_classes=classes, **size)
     return network
+
+
+def count_parameters(cfg: ClassifierConfig, classes: int) -> int:
+    """Return the number of a network's weights; it is built without memory for them.
+
+    Raises:
+        ClassifierError: if timm has no such network.
+    """
+    with torch.device("meta"):
+        network = build_network(cfg.architecture, cfg.stem, cfg.image_size_px, classes, pretrained=False)
+    return sum(weights.numel() for weights in network.parameters())
 
 
 def pixel_statistics(architecture: str, weights: Weights) -> Statistics:

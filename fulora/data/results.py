@@ -1,7 +1,7 @@
 """Results: predictions, measurements and scores, each a folder with one JSON-lines table."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -57,9 +57,13 @@ class PredictionFacts(Config):
     about: str = ""
 
 
-def protocol_of(training: Iterable[Image], test: Iterable[Image]) -> Protocol:
-    """Return `fewshot` if real training images are from a site of the test images, else `transfer`."""
-    places = {(row.source, row.site) for row in training if row.origin == "real"}
+def places_of(rows: Iterable[Image]) -> set[tuple[str, str]]:
+    """Return the (source, site) of real images."""
+    return {(row.source, row.site) for row in rows if row.origin == "real"}
+
+
+def protocol_of(places: Set[tuple[str, str]], test: Iterable[Image]) -> Protocol:
+    """Return `fewshot` if the test images are from a (source, site) of the training images, else `transfer`."""
     return "fewshot" if places & {(row.source, row.site) for row in test} else "transfer"
 
 

@@ -52,6 +52,17 @@ class Unet(nn.Module):
         return logits[..., : images.shape[1], : images.shape[2]]
 
 
+def check_start(cfg: UnetConfig, start: Path | None) -> None:
+    """Check that a weights file is given if, and only if, one is read.
+
+    Raises:
+        UnetFileError: if it is missing or not needed.
+    """
+    if (cfg.encoder_weights in WEIGHTS_FROM_FILE) != (start is not None):
+        need = "needs" if start is None else f"has no use for {start}; only {', '.join(WEIGHTS_FROM_FILE)} read"
+        raise UnetFileError(f"encoder_weights={cfg.encoder_weights} {need} a file of weights")
+
+
 def build_unet(cfg: UnetConfig, start: Path | None = None) -> Unet:
     """Build a network with the config's initial weights; random ones depend only on `cfg.seed`.
 
@@ -62,9 +73,7 @@ def build_unet(cfg: UnetConfig, start: Path | None = None) -> Unet:
         UnetFileError: if the file is missing, does not fit, or is not needed.
         EncoderFileError: if `encoder_weights=imagenet_folded` cannot read the file.
     """
-    if (cfg.encoder_weights in WEIGHTS_FROM_FILE) != (start is not None):
-        need = "needs" if start is None else f"has no use for {start}; only {', '.join(WEIGHTS_FROM_FILE)} read"
-        raise UnetFileError(f"encoder_weights={cfg.encoder_weights} {need} a file of weights")
+    check_start(cfg, start)
     net = build_network(cfg)
     if start is not None:
         load_start(net, cfg, start)

@@ -44,6 +44,16 @@ def build_network(cfg: UnetConfig, *, pretrained: bool = True) -> nn.Module:
         return net
 
 
+def count_parameters(cfg: UnetConfig) -> int:
+    """Return the number of a network's weights; it is built without memory for them.
+
+    Raises:
+        UnetFileError: as `build_network`.
+    """
+    with torch.device("meta"):
+        return sum(weights.numel() for weights in build_network(cfg, pretrained=False).parameters())
+
+
 def _smp(cfg: UnetConfig, pretrained: bool) -> nn.Module:
     if not cfg.encoder.startswith("tu-") and cfg.encoder not in (known := smp.encoders.get_encoder_names()):
         near = ", ".join(get_close_matches(cfg.encoder, known, n=SHOWN, cutoff=0.4)) or "resnet18, efficientnet-b0"

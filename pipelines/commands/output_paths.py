@@ -5,7 +5,17 @@ from pathlib import Path
 FOLDERS = ("work", "to", "cache", "report")
 """Options that name a folder to write in."""
 
-OUT_IS_FOLDER = ("segment", "export", "mix", "assess", "zero_shot")
+OUT_IS_FOLDER = (
+    "segment",
+    "export",
+    "mix",
+    "assess",
+    "zero_shot",
+    "classify",
+    "train_classifier",
+    "tune_clip",
+    "train_unet",
+)
 """Commands whose `--out` is a folder; for other commands it is a file, or they check it themselves."""
 
 PLACES = (*FOLDERS, "out", "overlays", "submission", "json_file", "destination")

@@ -1,16 +1,56 @@
-"""`fulora segment`: masks of a folder of images, by trained networks."""
+"""`fulora segment`: train a segmentation network, and draw the masks of a folder of images with several."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.commands.options import Device
+from fulora import progress
+from pipelines.commands.options import ConfigOption, Device, JsonFile, Overrides, Quiet, Work
+from pipelines.commands.trainings import DryRun, Out, Start, TrainingSet, run_training, split_settings
+from pipelines.commands.verify import typed
 
 if TYPE_CHECKING:
     from fulora.mask_folders.segment import SegmentedFolder
 
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Segmentation: train a network, predict masks.")
 
+
+@app.command("train")
+def train_unet(
+    images: TrainingSet,
+    overrides: Overrides = None,
+    out: Out = Path("unet"),
+    config: ConfigOption = None,
+    start: Start = None,
+    device: Device = "auto",
+    dry_run: DryRun = False,
+    json_file: JsonFile = None,
+    work: Work = Path("work"),
+    quiet: Quiet = False,
+) -> None:
+    """Train a segmentation network on images with masks; exact to resume.
+
+    The label set of the images says which value of a mask is which structure. Validation patients select the weights.
+    images.KEY=VALUE are settings of the curation, if SET is curated first.
+
+    Examples:
+
+      fulora segment train heads --out unet encoder=resnet34 image_size_px=256 steps=5000 --dry-run
+
+      fulora segment train data/hc18 images.kind=hc18 --config segmentation --out unet
+    """
+    from pipelines.jobs.train_unet import UnetJob, unet_config
+
+    progress.show(not quiet)
+    settings, curation = split_settings(overrides)
+    job = UnetJob(
+        images, out, unet_config(config, settings, device), start, curation=curation, work=work, command=typed()
+    )
+    run_training(job, dry_run=dry_run, json_file=json_file)
+
+
+@app.command("predict")
 def segment(
     pictures: Annotated[
         Path, typer.Argument(help="Folder of images: PNG and others, MHA; in any subfolders; masks are skipped.")
@@ -33,9 +73,9 @@ def segment(
 
     Examples:
 
-      fulora segment pictures --unet work/train_unet-0123456789abcdef --out masks
+      fulora segment predict pictures --unet work/train_unet-0123456789abcdef --out masks
 
-      fulora segment pictures --unet fold0 --unet fold1 --unet fold2 --flip --out masks --overlays look.png
+      fulora segment predict pictures --unet fold0 --unet fold1 --unet fold2 --flip --out masks --overlays look.png
 
       fulora measure hc masks --pixel-sizes pixel_sizes.csv --out hc.csv
     """

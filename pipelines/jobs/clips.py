@@ -8,8 +8,7 @@ from fulora.data.label_class import NAME
 from fulora.data.weights import ClipWeights
 from fulora.stage import RECORD, Source
 from fulora.workspace import Workspace
-from pipelines.backbone_names import DEMO
-from pipelines.backbones import ASSETS
+from pipelines.backbone_names import ASSETS, DEMO
 from pipelines.jobs.inputs import open_artifact
 from pipelines.stages.fetch import HubRepository, fetch_clip, has_clip
 

@@ -15,6 +15,8 @@ from pipelines.jobs.tables import Cell, Table
 
 REDECIDED = ("among the labels", "prior-adjusted")
 """Rules that decide anew; the tables show the model's own decision, `scores.csv` has all."""
+OF_CLASS = {"precision": "precision", "F1": "F1", "one-vs-rest AUC": "AUC"}
+"""Scores of a class beside its recall, and their columns."""
 INTERVALS = "low, high: 95 % interval, by resampling patients within sites"
 
 
@@ -73,12 +75,12 @@ def class_table(scores: Sequence[Score], title: str = "By class") -> Table:
     of_class = [score for score in scores if score.group.kind == "class" and _is_own(score)]
     several = len({score.arm for score in of_class}) > 1
     values = {(score.arm, score.group.name, score.quantity): score.value for score in of_class}
-    quantities = [name for name in dict.fromkeys(score.quantity for score in of_class) if name != "recall"]
-    rows = []
-    for score in of_class:
-        if score.quantity == "recall":
-            others: dict[str, Cell] = {name: values.get((score.arm, score.group.name, name)) for name in quantities}
-            rows.append({**_model(score, several), "class": score.group.name, **_numbers(score, "recall"), **others})
+    rows: list[dict[str, Cell]] = []
+    for score in (score for score in of_class if score.quantity == "recall"):
+        named, name = _model(score, several), score.group.name
+        of_images = {"images": score.n_images, "recall": score.value, "low": score.low, "high": score.high}
+        others = {title: values.get((score.arm, name, quantity)) for quantity, title in OF_CLASS.items()}
+        rows.append({**named, "class": name, **of_images, **others})
     return Table(title, rows)
 
 

@@ -20,10 +20,12 @@ class Training:
     Attributes:
         name: what was trained, for titles.
         path: the folder of the weights.
+        notes: below the table, such as which step's weights were kept.
     """
 
     name: str
     path: Path
+    notes: tuple[str, ...] = ()
 
     @property
     def log(self) -> list[dict[str, float]]:
@@ -41,7 +43,7 @@ class Training:
             first, last = points[0][0], points[-1][0]
             rows.append({"logged": name, "first": first, "best": best[0], "at step": best[1], "last": last})
         steps = int(log[-1]["step"]) if log else 0
-        return Table(f"{self.name}, {steps} steps: {self.path}", rows)
+        return Table(f"{self.name}, {steps} steps: {self.path}", rows, self.notes)
 
     def to_pandas(self) -> "DataFrame":
         """Return the log as a data frame, a row for each logged step."""

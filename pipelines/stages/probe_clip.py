@@ -5,7 +5,7 @@ from pathlib import Path
 from fulora.clip.config import ProbeConfig
 from fulora.data.embeddings import Embeddings
 from fulora.data.image_set import ImageSet
-from fulora.data.results import PredictionFacts, Predictions, protocol_of, write_predictions
+from fulora.data.results import PredictionFacts, Predictions, places_of, protocol_of, write_predictions
 from fulora.data.weights import ClipWeights
 from fulora.stage import Source, stage
 
@@ -59,6 +59,6 @@ def probe_clip(
         texts = text_directions(model.model, model.tokenizer, prompts_of(labels, config.prompts).texts()).numpy()
         scale = logit_scale(model.model)
         probabilities, about = tip_adapter(train, seen, test, texts, scale, config)
-    facts = PredictionFacts(protocol=protocol_of(training, rows), about=about)
+    facts = PredictionFacts(protocol=protocol_of(places_of(training), rows), about=about)
     write_predictions(out, rows, probabilities, facts, labels)
     return Predictions(out, "")

@@ -24,7 +24,7 @@ def _buildable(config: ClassifierConfig, start: Path | None) -> None:
     build_classifier(config, classes=2, start=start)
 
 
-@stage(version=3, resumes=True, check=_check)
+@stage(version=4, resumes=True, check=_check)
 def train_classifier(
     out: Path, config: ClassifierConfig, images: ImageSet, start: Source | None = None
 ) -> ClassifierWeights:
@@ -36,6 +36,7 @@ def train_classifier(
     import numpy as np
 
     from fulora.classification.train import fit
+    from fulora.classification.training_classes import TrainingClasses
     from fulora.data.hybrid import schedule_of
     from fulora.data.model_provenance import write_model_provenance
     from fulora.data.pictures.loaders import class_indices, load_squares
@@ -56,6 +57,7 @@ def train_classifier(
         showing=schedule_of(images.path),
         start=None if start is None else start.path,
     )
+    TrainingClasses.of(rows, labels, balanced=config.balanced).write(out)
     parents = [] if start is None else [provenance_of(start.path, f"weights {start.path.name}")]
     write_model_provenance(out, "classifier", images, rows, held_out, parents=parents)
     return ClassifierWeights(out, "")

@@ -20,7 +20,7 @@ def test_masks_beside_images_are_not_segmented(tmp_path: Path, make_case: Callab
     for kind in ("images_only", "hc18_as_published", "mac"):
         out = tmp_path / "out" / kind
         options = ["--unet", str(tmp_path / "net"), "--out", str(out), "--device", "cpu"]
-        ended = CliRunner().invoke(app, ["segment", str(tmp_path / kind), *options])
+        ended = CliRunner().invoke(app, ["segment", "predict", str(tmp_path / kind), *options])
         assert ended.exit_code == 0, ended.exception
         found[kind] = {path.name: path.read_bytes() for path in out.rglob("*.png")}
         assert ("12 files named as masks skipped" in ended.stderr) == (kind == "hc18_as_published")

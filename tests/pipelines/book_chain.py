@@ -140,7 +140,7 @@ class Chain:
         self.predict(self.classifier(self.hybrid(synthetic, assessment)))
 
     def predict(self, classifier: ClassifierWeights) -> None:
-        classify.function(self.out("classify"), self.tested(), classifier, trained_on=self.images(), balanced=False)
+        classify.function(self.out("classify"), self.tested(), classifier)
 
     def ask(self, clip: ClipWeights) -> None:
         zero_shot.function(self.out("zero_shot"), ZeroShotConfig(), self.tested(), clip, Embeddings(self.root, ""))

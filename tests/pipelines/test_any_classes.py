@@ -89,22 +89,33 @@ def checked(found: Predictions, images: ImageSet, labels: LabelSet) -> Predictio
 @pytest.mark.parametrize("name", SETS)
 def test_a_classifier_has_an_output_for_each_class(name: str, tmp_path: Path, images: dict[str, ImageSet]) -> None:
     here, labels = images[name], SETS[name]
-    model = train_classifier.function(made(tmp_path / "model"), TINY, here)
     for balanced in (True, False):
-        out = made(tmp_path / f"found {balanced}")
-        found = checked(classify.function(out, here, model, here, balanced), here, labels)
+        model = train_classifier.function(made(tmp_path / f"model {balanced}"), TINY.changed(balanced=balanced), here)
+        found = checked(classify.function(made(tmp_path / f"found {balanced}"), here, model), here, labels)
         assert np.allclose(found.facts().training_prior or (), 1 / len(labels.names))
         assert found.facts().protocol == "fewshot"
 
 
 def test_the_prior_is_in_the_order_of_the_label_set(tmp_path: Path, images: dict[str, ImageSet]) -> None:
     here = images["binary"]
-    model = train_classifier.function(made(tmp_path / "model"), TINY, here)
-    few = write(tmp_path / "few", SETS["binary"], {"train": [8]}, site="B")
-    rows = [row for row in few.rows() if row.plane == "none"]
+    few = write(tmp_path / "few", SETS["binary"], {"train": [8, 9]}, site="B")
+    rows = [row for row in few.rows() if row.plane == "none" or row.patient == "B8"]
     ImageSet.write(made(tmp_path / "one"), [Picture(row, few.pixels(row)) for row in rows], labels=SETS["binary"])
-    found = classify.function(made(tmp_path / "found"), here, model, ImageSet(tmp_path / "one", ""), False)
-    assert found.facts().training_prior == (0.0, 1.0)
+    for balanced, prior in ((False, (1 / 3, 2 / 3)), (True, (0.5, 0.5))):
+        config, out = TINY.changed(balanced=balanced), made(tmp_path / f"model {balanced}")
+        model = train_classifier.function(out, config, ImageSet(tmp_path / "one", ""))
+        facts = classify.function(made(tmp_path / f"found {balanced}"), here, model).facts()
+        assert facts.training_prior == prior
+        assert facts.protocol == "transfer"
+
+
+def test_a_classifier_that_does_not_count_its_images_is_refused(tmp_path: Path, images: dict[str, ImageSet]) -> None:
+    model = train_classifier.function(made(tmp_path / "model"), TINY, images["binary"])
+    (model.path / "training_classes.json").unlink()
+    with pytest.raises(
+        EarlierVersionError, match=r"model: has no training_classes\.json.* Run the same command or study"
+    ):
+        classify.function(tmp_path, write(tmp_path / "others", SETS["binary"], {"test": [9]}, site="B"), model)
 
 
 @pytest.mark.parametrize("name", SETS)
@@ -177,13 +188,13 @@ def test_a_classifier_of_other_classes_is_refused(tmp_path: Path, images: dict[s
     model = train_classifier.function(made(tmp_path / "model"), TINY, images["binary"])
     both = r"the images six: abdomen, .*\n  the classifier model: zyst, left, none \(negative: none\), label set cyst"
     with pytest.raises(LabelSetError, match=both):
-        classify.function(tmp_path, images["six"], model, images["binary"], True)
+        classify.function(tmp_path, images["six"], model)
     same = SETS["binary"].changed(classes=["zyst, left", "none"])
     with pytest.raises(LabelSetError, match="the images plain and the classifier model have different classes"):
-        classify.function(tmp_path, write(tmp_path / "plain", same, SPLITS), model, images["binary"], True)
+        classify.function(tmp_path, write(tmp_path / "plain", same, SPLITS), model)
     (model.path / "label_set.json").unlink()
     with pytest.raises(LabelSetError, match=r"model: has no label_set\.json, .* Run the same command or study again"):
-        classify.function(tmp_path, images["binary"], model, images["binary"], True)
+        classify.function(tmp_path, images["binary"], model)
 
 
 def test_a_tuned_clip_of_other_classes_is_refused(
@@ -227,4 +238,5 @@ def test_a_network_is_checked_before_the_classes_are_known(images: dict[str, Ima
 def test_the_weights_say_their_classes(tmp_path: Path, images: dict[str, ImageSet]) -> None:
     model: ClassifierWeights = train_classifier.function(made(tmp_path / "model"), TINY, images["fifty"])
     files = {path.name for path in model.path.iterdir()}
-    assert files == {"model.safetensors", "model.json", "label_set.json", "provenance.json", "metrics.jsonl"}
+    weights = {"model.safetensors", "model.json", "label_set.json", "metrics.jsonl"}
+    assert files == {*weights, "provenance.json", "training_classes.json"}

@@ -194,7 +194,7 @@ def test_a_network_does_not_segment_its_own_pictures(tmp_path: Path, monkeypatch
         (images.path, f"such as .*s/A/{HER}"),
         (images.path / "train" / "images", f"such as {HER}brain"),
     ):
-        done = called("segment", place, "--unet", unet.path, "--out", tmp_path / "masks")
+        done = called("segment", "predict", place, "--unet", unet.path, "--out", tmp_path / "masks")
         assert done.code == 2
         assert re.search(rf"U-Net train_unet-u: \d images and \d patients .* were trained on, {said}", done.stderr)
     assert not (tmp_path / "masks").exists()

@@ -14,7 +14,7 @@ COMMANDS: dict[str, Callable[[Path, Path], tuple[str | Path, ...]]] = {
     "run --work": lambda some, place: ("run", "smoke", "--work", place),
     "curate --work": lambda some, place: ("data", "curate", some, "--work", place),
     "train --work": lambda some, place: ("lora", "train", some, "--out", some / "lora", "--work", place),
-    "segment --out": lambda some, place: ("segment", some, "--unet", some, "--out", place),
+    "segment --out": lambda some, place: ("segment", "predict", some, "--unet", some, "--out", place),
     "export --out": lambda some, place: ("export", some, "--format", "kohya", "--out", place),
     "assess --report": lambda some, place: ("assess", some, "--real", some, "--report", place),
     "assess --cache": lambda some, place: ("assess", some, "--real", some, "--cache", place),

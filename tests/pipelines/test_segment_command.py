@@ -1,4 +1,4 @@
-"""`fulora segment` on pictures of several sizes, by one network and by several."""
+"""`fulora segment predict` on pictures of several sizes, by one network and by several."""
 
 from pathlib import Path
 
@@ -44,6 +44,7 @@ def test_masks_have_the_sizes_and_names_of_their_pictures(pictures: Path, tmp_pa
     one, two = network(tmp_path / "one"), network(tmp_path / "two", seed=1)
     done = called(
         "segment",
+        "predict",
         pictures,
         "--unet",
         one,
@@ -78,7 +79,7 @@ def test_what_cannot_be_segmented_is_one_message(pictures: Path, tmp_path: Path)
         ((tmp_path / "full", "--unet", one), "contains no images"),
         ((tmp_path / "gone", "--unet", one), "contains no images"),
     ):
-        done = called("segment", *arguments, "--out", tmp_path / "masks")
+        done = called("segment", "predict", *arguments, "--out", tmp_path / "masks")
         assert (done.code, done.stdout) == (2, "")
         assert said in done.stderr
     (pictures / "a.bmp").unlink()
@@ -87,7 +88,7 @@ def test_what_cannot_be_segmented_is_one_message(pictures: Path, tmp_path: Path)
         (("--unet", one, "--unet", three, "--out", tmp_path / "masks"), "have different structures"),
         (("--unet", tmp_path / "full", "--out", tmp_path / "masks"), "no U-Net"),
     ):
-        done = called("segment", pictures, *arguments)
+        done = called("segment", "predict", pictures, *arguments)
         assert (done.code, done.stdout) == (2, "")
         assert said in done.stderr
 
@@ -97,7 +98,7 @@ def test_masks_beside_pictures_are_passed_over(pictures: Path, tmp_path: Path) -
         (pictures / name).parent.mkdir(exist_ok=True)
         Pil.new("L", (8, 8)).save(pictures / name)
     one = network(tmp_path / "one")
-    done = called("segment", pictures, "--unet", one, "--out", tmp_path / "out", "--device", "cpu")
+    done = called("segment", "predict", pictures, "--unet", one, "--out", tmp_path / "out", "--device", "cpu")
     assert done.code == 0, done.stderr
     assert "3 files named as masks skipped, such as a_Mask.png" in done.stderr
     made = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.png"))
@@ -106,7 +107,9 @@ def test_masks_beside_pictures_are_passed_over(pictures: Path, tmp_path: Path) -
 
 def test_a_network_of_before_label_sets_is_one_message(pictures: Path, tmp_path: Path) -> None:
     (network(tmp_path / "old") / "label_set.json").unlink()
-    done = called("segment", pictures, "--unet", tmp_path / "old", "--out", tmp_path / "masks", "--device", "cpu")
+    done = called(
+        "segment", "predict", pictures, "--unet", tmp_path / "old", "--out", tmp_path / "masks", "--device", "cpu"
+    )
     assert (done.code, done.stdout) == (2, "")
     assert "has no label_set.json, which says its classes; an earlier version of fulora made it" in done.stderr
     assert not (tmp_path / "masks").exists()

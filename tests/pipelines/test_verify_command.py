@@ -168,7 +168,7 @@ COMMANDS: dict[str, Callable[[Path, Path], tuple[str | Path, ...]]] = {
     "export": lambda folder, out: ("export", folder, "--format", "kohya", "--out", out),
     "check": lambda folder, out: ("data", "check", folder, "--quiet"),
     "assess": lambda folder, out: ("assess", folder, "--real", folder, "--encoder", "pixels"),
-    "segment": lambda folder, out: ("segment", folder / "test" / "images", "--unet", out, "--out", out),
+    "segment": lambda folder, out: ("segment", "predict", folder / "test" / "images", "--unet", out, "--out", out),
     "measure": lambda folder, out: ("measure", "aop", folder / "test" / "masks", "--out", out),
     "lora train": lambda folder, out: ("lora", "train", folder, "--out", out, "--dry-run"),
     "generate": lambda folder, out: ("generate", "--start", folder, "--count", "1", "--out", out, *QUICK),

@@ -11,7 +11,7 @@ from fulora.data.weights import ClipWeights
 from fulora.engine import InProcess
 from fulora.stage import MissingInputError
 from fulora.workspace import Workspace
-from pipelines.backbones import ASSETS
+from pipelines.backbone_names import ASSETS
 from pipelines.jobs.clips import ClipReferenceError, named_clips
 from pipelines.jobs.prompt_sets import PromptSetError, classes_of_prompts, named_prompts
 from pipelines.stages.fetch import HubRepository

@@ -30,7 +30,7 @@ from fulora.metrics.image_groups import ALL_IMAGES
 from fulora.report.figure_canvas import FigureError
 from fulora.workspace import Workspace
 from pipelines.__main__ import app
-from pipelines.backbones import ASSETS
+from pipelines.backbone_names import ASSETS
 from pipelines.clip_arms import PromptedClip, compare_clips
 from pipelines.jobs.inputs import open_artifact
 from pipelines.jobs.zero_shot_plan import TrainingSetError
