@@ -15,7 +15,7 @@ from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, get_type_hints
 
 from typing_extensions import TypedDict
 
-from fulora.config import Json, digest, identity
+from fulora.config import Json, Runtime, digest, identity
 from fulora.json_files import DamagedFileError, read_json
 
 RECORD = "stage.json"
@@ -98,6 +98,11 @@ class Stage(Generic[P, A]):
         kind: type[A] = get_type_hints(self.function)["return"]
         return kind
 
+    def runtime_arguments(self) -> set[str]:
+        """Return the names of the arguments marked `fulora.config.Runtime`, which do not change the artifact."""
+        hints = get_type_hints(self.function, include_extras=True)
+        return {name for name, hint in hints.items() if any(mark is Runtime for mark in getattr(hint, "__metadata__", ()))}
+
     def call(self, *args: P.args, **kwargs: P.kwargs) -> "Call[A]":
         """Return this stage with its config and inputs, for a `Workspace` to run."""
         bound = inspect.signature(self.function).bind(Path(), *args, **kwargs)
@@ -142,7 +147,8 @@ class Call(Generic[A]):
 
     def identity(self) -> Json:
         """Return what identifies the artifact: stage, version, resolved config, fingerprints of the inputs."""
-        arguments = {key: _identified(value) for key, value in self.arguments.items()}
+        runtime = self.stage.runtime_arguments()
+        arguments = {key: _identified(value) for key, value in self.arguments.items() if key not in runtime}
         return {"stage": self.stage.name, "version": self.stage.version, "arguments": arguments}
 
     def fingerprint(self) -> str:

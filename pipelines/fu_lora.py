@@ -108,7 +108,7 @@ def compare_classifiers(
         {key: train_classifier.call(config, images=sets[key.arm], start=start) for key, config in configs.items()}
     )
     predicting = {
-        key: classify.call(real, classifiers[key], trained_on=sets[key.arm], balanced=config.balanced)
+        key: classify.call(real, classifiers[key], sets[key.arm], config.balanced, device=config.device)
         for key, config in configs.items()
     }
     predictions = work.each(predicting)

@@ -1,13 +1,13 @@
 """Quality rules for head masks that are trained on. Torch-free."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from jaxtyping import UInt8
 from pydantic import Field, PositiveInt
 
 from fulora.biometry.ellipse import MeasurementError, ellipse_mask, fit_mask
-from fulora.config import Config
+from fulora.config import Config, Runtime
 
 MaskFault = Literal[
     "no_mask", "several_pieces", "share", "axis_ratio", "not_an_ellipse", "cut_by_border", "disagreement"
@@ -43,6 +43,7 @@ class AdditionConfig(Config):
         agreement: of pictures generated from masks: minimum Dice of the mask with the teachers' prediction.
         target_dice: of predicted masks: the minimum confidence is such that accepted validation images have this mean
             Dice.
+        device: of the networks that predict masks.
     """
 
     images: PositiveInt = 100
@@ -51,6 +52,7 @@ class AdditionConfig(Config):
     refine: bool = True
     agreement: float = Field(default=0.9, ge=0, le=1)
     target_dice: float = Field(default=0.95, gt=0, lt=1)
+    device: Annotated[str, Runtime] = "auto"
 
 
 def find_mask_fault(mask: UInt8[np.ndarray, "h w"], limits: MaskQualityConfig) -> MaskFault | None:

@@ -1,7 +1,9 @@
 """Predict the class of every test image with a trained classifier (protocol: transfer, or few-shot)."""
 
 from pathlib import Path
+from typing import Annotated
 
+from fulora.config import Runtime
 from fulora.data.image_set import ImageSet
 from fulora.data.results import PredictionFacts, Predictions, protocol_of, write_predictions
 from fulora.data.weights import ClassifierWeights
@@ -10,7 +12,12 @@ from fulora.stage import stage
 
 @stage(version=4)
 def classify(
-    out: Path, images: ImageSet, classifier: ClassifierWeights, trained_on: ImageSet, balanced: bool
+    out: Path,
+    images: ImageSet,
+    classifier: ClassifierWeights,
+    trained_on: ImageSet,
+    balanced: bool,
+    device: Annotated[str, Runtime] = "auto",
 ) -> Predictions:
     """Write the class probabilities of the test split of `images`.
 
@@ -31,6 +38,7 @@ def classify(
     from fulora.data.patient_numbers import different_patients
     from fulora.data.pictures.loaders import load_squares
     from fulora.data.provenance import provenance_of
+    from fulora.training.devices import pick_device
 
     labels, name = images.label_set(), f"classifier {classifier.path.name}"
     refuse_other_classes(
@@ -39,7 +47,7 @@ def classify(
     rows, training = images.rows("test"), trained_on.rows("train")
     refuse_leaks([provenance_of(classifier.path, name)], rows, distinct_patients=different_patients(images.path))
     counts = Counter(row.plane for row in training)
-    model = load_classifier(classifier.path)
+    model = load_classifier(classifier.path).to(pick_device(device))
     probabilities = predict(model, load_squares(images, rows, model.facts.image_size_px, model.facts.fit))
     shares = [float(counts[name] > 0) if balanced else float(counts[name]) for name in labels.names]
     facts = PredictionFacts(
