@@ -31,8 +31,8 @@ def make_part(out: Path, name: str, images: ImageSet, model: ClipModel) -> None:
     rows = images.rows()[first : first + PART]
     directions = image_directions(model, len(rows), lambda number: images.pixels(rows[number]))
     path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_file(path) as new, new.open("wb") as file:
-        np.save(file, directions.numpy())
+    with atomic_file(path, durable=True, by_several=True) as new:
+        np.save(new, directions.numpy())
 
 
 def join_parts(out: Path, images: ImageSet, model: ClipModel) -> None:
