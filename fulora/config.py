@@ -73,7 +73,7 @@ class Config(BaseModel):
 Runtime = Field(json_schema_extra={"runtime": True})
 """Marks a field that does not change results (a path, a device, a number of workers): it is not in the identity.
 
-Use: `device: Annotated[str, Runtime] = "auto"`.
+Use: `device: Annotated[str, Runtime] = "auto"`, in a config or among the arguments of a stage (`fulora.stage`).
 """
 
 

@@ -63,19 +63,23 @@ class InProcess:
         return map(partial(function, self._cache), items)
 
 
-def threaded(function: Callable[[T], R], items: Iterable[T], *, workers: int | None = None) -> Iterator[R]:
+def threaded(
+    function: Callable[[T], R], items: Iterable[T], *, workers: int | None = None, ahead: int = 0
+) -> Iterator[R]:
     """Yield `function` of each item, in the order of the items, computed in threads on all cores.
 
     Decoding, resizing, hashing and compressing pictures release Python's global lock, and threads need no pickling. At
-    most four items per worker are running or waiting, so memory does not grow with their number.
+    most four items per worker, or `ahead`, are running or waiting, so memory does not grow with their number.
 
     Args:
         workers: number of threads; by default one for each core that this process may use.
+        ahead: items that run or wait, if more than four per worker: those that a consumer takes at once.
     """
     count = workers or cores()
     source = iter(items)
     with ThreadPoolExecutor(count) as pool:
-        waiting: deque[Future[R]] = deque(pool.submit(function, item) for item in islice(source, 4 * count))
+        first = islice(source, max(4 * count, ahead))
+        waiting: deque[Future[R]] = deque(pool.submit(function, item) for item in first)
         try:
             while waiting:
                 result = waiting.popleft().result()

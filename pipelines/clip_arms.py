@@ -76,7 +76,7 @@ class PromptedClip:
 
     def embed(self, images: ImageSet, work: Workspace) -> Embeddings:
         """Return the embeddings of a set by this CLIP."""
-        return work.run(embed_images, images=images, clip=self.clip)
+        return work.run(embed_images, images=images, clip=self.clip, device=self.config.device)
 
     def probe(self, config: ProbeConfig, images: ImageSet, tested_on: ImageSet, work: Workspace) -> Predictions:
         """Return the predictions of a head on the embeddings of this CLIP."""
@@ -127,14 +127,17 @@ def _tune(
     """Tune and prompt a CLIP for each seed; forgetting and losses are those of the first seed."""
     tested_on = base.tested_on
     tuned = work.each({key: tune_clip.call(config, images=images, clip=base.clip) for key, config in configs.items()})
-    embedded = work.each({key: embed_images.call(images=tested_on, clip=clip) for key, clip in tuned.items()})
+    device = base.config.device
+    embedded = work.each(
+        {key: embed_images.call(images=tested_on, clip=clip, device=device) for key, clip in tuned.items()}
+    )
     prompted = {
         key: zero_shot.call(base.config, images=tested_on, clip=clip, embeddings=embedded[key])
         for key, clip in tuned.items()
     }
     results.predictions[name] = list(work.each(prompted).values())
     first = next(iter(tuned))
-    config = ForgettingConfig(prompts=base.config.prompts)
+    config = ForgettingConfig(prompts=base.config.prompts, device=device)
     forgotten = work.each({first: forgetting.call(config, images=tested_on, before=base.clip, after=tuned[first])})
     results.forgetting[name] = forgotten[first]
     results.curves[str(first)] = tuned[first]

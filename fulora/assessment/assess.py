@@ -1,6 +1,6 @@
 """The whole assessment of one synthetic set: figures, label truth, shortcuts, filters and verdicts."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
@@ -76,15 +76,16 @@ def assess(
         EncoderError: if an encoder cannot be loaded.
         UntrustedEncoderError: for a TorchScript encoder that `config.trusted_encoders` does not name.
         LabelSetError, PicturesError: if the judges have other classes, or the classes are unknown.
+        DeviceError: if there is no device `config.device`.
     """
     check_trusted(config.encoders, config.trusted_encoders)
     if judges is not None:
         check_judges(judges, sets.labels)
     if sets.lacking:
         return _without_verdicts(sets, config, judged_too=judges is not None)
-    encoded = [_encoded(name, sets, prompts, clip, cache, config.trusted_encoders) for name in config.encoders]
+    encoded = [_encoded(name, sets, prompts, clip, cache, config) for name in config.encoders]
     near = [images for one in encoded if (images := find_nearest(sets, one)) is not None]
-    opinions = _opinions(sets, encoded, near, judges)
+    opinions = _opinions(sets, encoded, near, judges, config.device)
     figures = tuple(
         compute_figures(sets, one, images, pairs=config.pairs, draws=config.draws, seed=config.seed)
         for one, images in zip_longest(encoded, near)
@@ -145,9 +146,9 @@ def _encoded(
     prompts: Mapping[str, Sequence[str]],
     clip: Path | None,
     cache: Path | None,
-    trusted: Collection[str],
+    config: AssessConfig,
 ) -> EncodedSets:
-    encoder = load_encoder(name, clip, trusted)
+    encoder = load_encoder(name, clip, config.trusted_encoders, config.device)
     made, held_out = (encoder.views(part.pixels, cache) for part in (sets.synthetic, sets.held_out))
     train = None if sets.train is None else encoder.views(sets.train.pixels, cache)
     planes = encoder.directions(prompts) if encoder.directions and prompts else None
@@ -159,7 +160,11 @@ def _count(pictures: Pictures) -> SetSize:
 
 
 def _opinions(
-    sets: AssessedSets, encoded: Sequence[EncodedSets], near: Sequence[NearestImages], judges: Path | None
+    sets: AssessedSets,
+    encoded: Sequence[EncodedSets],
+    near: Sequence[NearestImages],
+    judges: Path | None,
+    device: str,
 ) -> list[ClassScores]:
     requested, labels = known_planes(sets.synthetic.planes, sets.classes), sets.labels
     if labels is None or len(labels.names) < 2 or not (requested >= 0).any():
@@ -168,7 +173,7 @@ def _opinions(
     if judges is not None:
         chosen = sets.real.of(judged(judges, sets.real) & (known_planes(sets.real.planes, labels.names) >= 0))
         shown = known_planes(chosen.planes, labels.names)
-        scores.append(judge(judges, sets.synthetic, _nearest_patient(sets, near), chosen, shown))
+        scores.append(judge(judges, sets.synthetic, _nearest_patient(sets, near), chosen, shown, device))
     return scores
 
 

@@ -27,6 +27,7 @@ class AssessConfig(Config):
     draws: Annotated[int, Field(ge=100)] = 9999
     seed: int = 0
     trusted_encoders: Annotated[tuple[Annotated[str, Field(pattern="^[0-9a-f]{64}$")], ...], Runtime] = ()
+    device: Annotated[str, Runtime] = "auto"
 
 
 class ClosenessConfig(Config):

@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 
+from fulora.training.devices import DeviceError, is_out_of_memory, missing_operations_named
+
 Features = Float[np.ndarray, "n d"]
 GrayPicture = UInt8[np.ndarray, "_ _"]
 Encode = Callable[[Sequence[GrayPicture]], Features]
@@ -22,31 +24,55 @@ class EncoderError(ValueError):
     """An encoder that cannot be loaded, or whose features are useless."""
 
 
-def rows_of(name: str, received: str, network: Callable[[torch.Tensor], object], pixels: torch.Tensor) -> Features:
-    """Compute features of pictures as (pictures, features) in fp32; feature maps are flattened.
+def rows_of(name: str, received: str, network: Callable[[torch.Tensor], object], pixels: torch.Tensor) -> torch.Tensor:
+    """Compute features of pictures as (pictures, features) in fp32, on their device; feature maps are flattened.
 
     Args:
         received: what `pixels` are, for the message.
 
     Raises:
-        EncoderError: the network fails, or gives no tensor of finite numbers with a row for each picture.
+        EncoderError: the network fails, or gives no tensor of numbers with a row for each picture.
     """
-    given = f"{name}: the network received {' x '.join(map(str, pixels.shape))}, {received}, and"
+    given = _given(name, received, pixels.shape)
     try:
-        output = network(pixels)
+        with missing_operations_named():
+            output = network(pixels)
     except FAILURES as error:
+        if isinstance(error, DeviceError) or (isinstance(error, RuntimeError) and is_out_of_memory(error)):
+            raise
         lines = [line for line in str(error).splitlines() if line.strip()]
         reason = (lines or [type(error).__name__])[-1].strip()
         raise EncoderError(f"{given} failed: {reason}; it has to be made for such pictures") from error
-    needed = f"one vector of numbers for each of the {len(pixels)} pictures is needed"
+    needed = _needed(len(pixels))
     if not isinstance(output, torch.Tensor):
         raise EncoderError(f"{given} returned a {type(output).__name__}; {needed}")
     if output.ndim < 2 or len(output) != len(pixels) or not output.numel() or output.is_complex():
         shape = " x ".join(map(str, output.shape)) or "a single number"
         raise EncoderError(f"{given} returned {shape} ({str(output.dtype).removeprefix('torch.')}); {needed}")
-    if not torch.isfinite(features := output.float().flatten(1)).all():
-        raise EncoderError(f"{given} returned NaN or infinity; {needed}: its weights may be damaged")
-    return features.numpy()
+    return output.float().flatten(1)
+
+
+def check_finite(name: str, received: str, side: int, features: Features) -> None:
+    """Check the features of one batch of pictures.
+
+    Args:
+        received: what the network was given, for the message.
+        side: of the pictures, in pixels.
+
+    Raises:
+        EncoderError: one is NaN or infinity.
+    """
+    if not np.isfinite(features).all():
+        given = _given(name, received, (len(features), 3, side, side))
+        raise EncoderError(f"{given} returned NaN or infinity; {_needed(len(features))}: its weights may be damaged")
+
+
+def _given(name: str, received: str, shape: Sequence[int]) -> str:
+    return f"{name}: the network received {' x '.join(map(str, shape))}, {received}, and"
+
+
+def _needed(pictures: int) -> str:
+    return f"one vector of numbers for each of the {pictures} pictures is needed"
 
 
 def check_stable(name: str, received: str, encode: Encode, picture: GrayPicture) -> None:

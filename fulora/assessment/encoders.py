@@ -4,7 +4,7 @@ import hashlib
 import pickle
 import warnings
 import zipfile
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,18 @@ import numpy as np
 import torch
 from jaxtyping import Int
 from PIL import Image as Pil
+from torch import Tensor
 
 import fulora
-from fulora.assessment.encoder_checks import EncoderError, Features, GrayPicture, check_stable, check_varied, rows_of
+from fulora.assessment.encoder_checks import (
+    EncoderError,
+    Features,
+    GrayPicture,
+    check_finite,
+    check_stable,
+    check_varied,
+    rows_of,
+)
 from fulora.assessment.trusted_encoders import check_trusted
 from fulora.data.pictures.normalisation import IMAGENET, Statistics, timm_statistics
 from fulora.data.pictures.pixels import pixel_digest
@@ -26,6 +35,8 @@ from fulora.files import atomic_file
 from fulora.integrity import content_digest
 from fulora.metrics.fidelity import pixel_features
 from fulora.progress import note, track
+from fulora.training.devices import pick_device
+from fulora.training.inference import Inference, decoded_ahead, device_of
 
 SIDE_PX, HASH_SIZE, BATCH = 64, 16, 32
 EMBEDDED_CLIP = Path(fulora.__file__).parent / "assets" / "clip"
@@ -96,7 +107,7 @@ def _read_cached(path: Path, count: int) -> Features | None:
     return features
 
 
-def load_encoder(text: str, clip: Path | None = None, trusted: Collection[str] = ()) -> Encoder:
+def load_encoder(text: str, clip: Path | None = None, trusted: Collection[str] = (), device: str = "auto") -> Encoder:
     """Load an encoder by name.
 
     pixels: intensities, histogram and spectrum at 64 px (`pixel_features`). hash: perceptual hash of 256 bits, whose
@@ -107,8 +118,11 @@ def load_encoder(text: str, clip: Path | None = None, trusted: Collection[str] =
     Args:
         clip: the CLIP of the name `clip`, if it is not the embedded one.
         trusted: SHA-256 digests of the TorchScript files that may run.
+        device: of networks (`pick_device`). On a CUDA GPU a CLIP and timm's run in half precision, within the tolerance
+            of `fulora.training.inference.Inference`; a TorchScript file, which may fix its precision, in full.
 
     Raises:
+        DeviceError: if there is no such device.
         EncoderError: if there is no such encoder, or it cannot be loaded.
         UntrustedEncoderError: if a TorchScript file is not trusted.
     """
@@ -120,11 +134,11 @@ def load_encoder(text: str, clip: Path | None = None, trusted: Collection[str] =
         case "hash" if not rest:
             return Encoder(text, "hash 1", _hashes)
         case "clip":
-            return _clip(text, rest or str(clip or EMBEDDED_CLIP))
+            return _clip(text, rest or str(clip or EMBEDDED_CLIP), device)
         case "timm" if rest:
-            return _timm(text, *rest.split(":", 1))
+            return _timm(text, pick_device(device), *rest.split(":", 1))
         case "torchscript" if rest:
-            return _torchscript(text, Path(rest))
+            return _torchscript(text, pick_device(device), Path(rest))
     raise EncoderError(f"{text}: no such encoder; there are {KNOWN}")
 
 
@@ -137,12 +151,17 @@ def _hashes(pictures: Sequence[GrayPicture]) -> Features:
     return np.array(hashes, np.float32)
 
 
-def _clip(name: str, source: str) -> Encoder:
+def _computed_on(device: torch.device) -> str:
+    """The end of an identity: a GPU's features differ in more than the last digits, and do not serve a CPU."""
+    return "" if device.type == "cpu" else f" {device.type}"
+
+
+def _clip(name: str, source: str, device: str) -> Encoder:
     from fulora.clip.embed import image_directions, text_directions
     from fulora.clip.loading import load_clip
 
     identity = content_digest(Path(source), None) if Path(source).exists() else source
-    clip = load_clip(source)
+    clip = load_clip(source).on(device)
 
     def encode(pictures: Sequence[GrayPicture]) -> Features:
         features: Features = image_directions(clip.model, len(pictures), pictures.__getitem__, BATCH).numpy()
@@ -152,12 +171,12 @@ def _clip(name: str, source: str) -> Encoder:
         return features
 
     def directions(prompts: Mapping[str, Sequence[str]]) -> Features:
-        return text_directions(clip.model, clip.tokenizer, prompts).numpy().T
+        return text_directions(clip.model, clip.tokenizer, prompts).cpu().numpy().T
 
-    return Encoder(name, f"clip {identity}", encode, directions)
+    return Encoder(name, f"clip {identity}{_computed_on(device_of(clip.model))}", encode, directions)
 
 
-def _timm(name: str, architecture: str, file: str = "") -> Encoder:
+def _timm(name: str, device: torch.device, architecture: str, file: str = "") -> Encoder:
     import timm
     from timm.data import resolve_model_data_config
 
@@ -180,11 +199,11 @@ def _timm(name: str, architecture: str, file: str = "") -> Encoder:
     data = resolve_model_data_config(model)
     identity = content_digest(Path(file), None) if file else "hub"
     side = int(data["input_size"][-1])
-    encode = _network(name, model.eval(), side, timm_statistics(architecture))
-    return Encoder(name, f"timm checked {architecture} {identity}", encode)
+    encode = _network(name, model.eval().to(device), side, timm_statistics(architecture), device, half=True)
+    return Encoder(name, f"timm checked {architecture} {identity}{_computed_on(device)}", encode)
 
 
-def _torchscript(name: str, file: Path) -> Encoder:
+def _torchscript(name: str, device: torch.device, file: Path) -> Encoder:
     if kind_of(file) != "torchscript":
         raise EncoderError(
             f"{name}: is not a TorchScript file; give one, or of a network of timm's timm:NAME:FILE with its weights"
@@ -192,34 +211,40 @@ def _torchscript(name: str, file: Path) -> Encoder:
     try:
         with warnings.catch_warnings():  # SSCD, and much else, is published in this format alone
             warnings.simplefilter("ignore", FutureWarning)
-            model = torch.jit.load(str(file), map_location="cpu").eval()  # type: ignore[no-untyped-call]
+            model = torch.jit.load(str(file), map_location=device).eval()  # type: ignore[no-untyped-call]
     except (RuntimeError, OSError, ValueError) as error:
         raise EncoderError(f"{name}: no TorchScript file can be read there: {error}") from error
-    encode = _network(name, model, 288, IMAGENET)
-    return Encoder(name, f"torchscript checked {content_digest(file, None)}", encode)
+    encode = _network(name, model, 288, IMAGENET, device, half=False)
+    return Encoder(name, f"torchscript checked {content_digest(file, None)}{_computed_on(device)}", encode)
 
 
 def _network(
-    name: str, model: Callable[[Any], Any], side: int, seen: Statistics
+    name: str, model: Callable[[Any], Any], side: int, seen: Statistics, device: torch.device, *, half: bool
 ) -> Callable[[Sequence[GrayPicture]], Features]:
     """Return the features function of a network, which checks that features depend on the picture alone and differ."""
-    shift, scale = (np.array(values, np.float32).reshape(1, 3, 1, 1) for values in (seen.mean, seen.std))
+    shift, scale = (torch.tensor(values, device=device).view(1, 3, 1, 1) for values in (seen.mean, seen.std))
     received = "ImageNet-normalised" if seen == IMAGENET else f"normalised by mean {seen.mean} and std {seen.std}"
+
+    def rows(pixels: Tensor) -> Tensor:
+        return rows_of(name, received, model, (pixels[:, None].float() / 255 - shift) / scale)
+
+    inference = Inference(rows, device, cpu_batch=BATCH, half=half)
+    exact = Inference(rows, device, cpu_batch=BATCH)
     checked = False
 
-    @torch.no_grad()
-    def batch(pictures: Sequence[GrayPicture]) -> Features:
-        squares = [to_square(picture, side, "letterbox") for picture in pictures]
-        pixels = (np.stack(squares)[:, None].astype(np.float32) / 255 - shift) / scale
-        return rows_of(name, received, model, torch.from_numpy(pixels))
+    def computed(pictures: Sequence[GrayPicture], by: Inference) -> Iterator[Features]:
+        squares = decoded_ahead(lambda picture: to_square(picture, side, "letterbox"), pictures, by.batch_size)
+        for features in by.rows(track(squares, "encoded", total=len(pictures))):
+            check_finite(name, received, side, features.numpy())
+            yield features.numpy()
 
     def encode(pictures: Sequence[GrayPicture]) -> Features:
         nonlocal checked
         if not checked and len(pictures):
-            check_stable(name, f"N x 3 x {side} x {side}, {received}", batch, pictures[0])
+            form = f"N x 3 x {side} x {side}, {received}"
+            check_stable(name, form, lambda few: np.concatenate(list(computed(few, exact))), pictures[0])
             checked = True
-        starts = track(range(0, len(pictures), BATCH), "encoded")
-        features = np.concatenate([batch(pictures[start : start + BATCH]) for start in starts])
+        features = np.concatenate(list(computed(pictures, inference)))
         check_varied(name, features, pictures)
         return features
 

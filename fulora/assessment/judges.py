@@ -19,7 +19,9 @@ from fulora.data.label_set import LabelSet, read_label_set, refuse_other_classes
 from fulora.data.pictures.loaders import class_indices, load_squares
 from fulora.data.pictures.resize import to_square
 from fulora.data.splits import Member, folds
+from fulora.engine import threaded
 from fulora.json_files import read_json
+from fulora.training.devices import pick_device
 
 FOLDS = "folds.json"
 
@@ -83,15 +85,20 @@ def judge(
     nearest_patient: Shaped[np.ndarray, " n"],
     real: Pictures,
     planes: Int[np.ndarray, " m"],
+    device: str = "auto",
 ) -> ClassScores:
     """Return the class scores of every picture by the judge that was not trained on its patient.
 
     Args:
         nearest_patient: the real patient nearest to each synthetic picture.
         real, planes: `judged` real pictures, and the index of their class.
+        device: of the judges (`pick_device`); on a CUDA GPU they run in half precision.
+
+    Raises:
+        DeviceError: if there is no such device.
     """
-    fold_of = _folds(folder)
-    models = [load_classifier(folder / str(fold)) for fold in range(len(set(fold_of.values())))]
+    fold_of, at = _folds(folder), pick_device(device)
+    models = [load_classifier(folder / str(fold)).to(at) for fold in range(len(set(fold_of.values())))]
     return ClassScores(
         "judge",
         _out_of_fold(models, made, np.array([fold_of.get(patient, -1) for patient in nearest_patient.tolist()])),
@@ -111,10 +118,10 @@ def _out_of_fold(
 ) -> Float[np.ndarray, "n classes"]:
     """Probabilities by the judge without the picture's fold; the mean of all judges for fold -1."""
     facts = models[0].facts
-    squares = np.stack([to_square(picture, facts.image_size_px, facts.fit) for picture in pictures.pixels])
+    squares = np.stack(list(threaded(lambda one: to_square(one, facts.image_size_px, facts.fit), pictures.pixels)))
     probabilities = np.zeros((len(pictures), facts.classes))
     for number, model in enumerate(models):
         for chosen, share in ((fold == number, 1.0), (fold == -1, 1 / len(models))):
             if chosen.any():
-                probabilities[chosen] += share * predict(model, squares[chosen])
+                probabilities[chosen] += share * predict(model, squares[chosen], half=True)
     return probabilities

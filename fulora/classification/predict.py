@@ -5,6 +5,7 @@ import torch
 from jaxtyping import Float, UInt8
 
 from fulora.classification.model import Classifier
+from fulora.training.inference import Inference, device_of
 
 
 def to_pixels(images: UInt8[np.ndarray, "n h w"]) -> Float[torch.Tensor, "n 1 h w"]:
@@ -12,19 +13,25 @@ def to_pixels(images: UInt8[np.ndarray, "n h w"]) -> Float[torch.Tensor, "n 1 h 
     return torch.from_numpy(np.ascontiguousarray(images))[:, None].float() / 255
 
 
-@torch.no_grad()
 def predict(
-    model: Classifier, images: UInt8[np.ndarray, "n h w"], batch_size: int = 64
+    model: Classifier, images: UInt8[np.ndarray, "n h w"], batch_size: int = 64, *, half: bool = False
 ) -> Float[np.ndarray, "n classes"]:
-    """Return the probability of each class, in the order of the training. Rows sum to 1.
+    """Return the probability of each class, in the order of the training, computed where the model is. Rows sum to 1.
 
     The model is evaluated in evaluation mode, and its mode restored.
+
+    Args:
+        batch_size: pictures at once on a CPU; a GPU takes what fits.
+        half: half precision on a CUDA GPU, within the tolerance of `fulora.training.inference.Inference`.
+
+    Raises:
+        DeviceError: if the device lacks an operation, or memory for a single picture.
     """
-    device, training = next(model.parameters()).device, model.training
-    batches = [np.zeros((0, model.facts.classes))]
+    training = model.training
     model.eval()
-    for first in range(0, len(images), batch_size):
-        logits = model(to_pixels(images[first : first + batch_size]).to(device))
-        batches.append(logits.double().softmax(-1).cpu().numpy())
+    logits = Inference(
+        lambda pixels: model(pixels[:, None].float() / 255), device_of(model), cpu_batch=batch_size, half=half
+    )
+    shares = [rows.double().softmax(-1).numpy() for rows in logits.rows(images)]
     model.train(training)
-    return np.concatenate(batches)
+    return np.concatenate([np.zeros((0, model.facts.classes)), *shares])

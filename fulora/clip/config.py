@@ -81,6 +81,7 @@ class ZeroShotConfig(Config):
     prompts: Prompts = None
     distractors: bool = False
     other: Literal["prompts", "threshold", "energy"] = "prompts"
+    device: Annotated[str, Runtime] = "auto"
 
     def asked(self, labels: LabelSet) -> PromptSet:
         """Return the prompts for the classes of a label set.
@@ -169,6 +170,7 @@ class ProbeConfig(Config):
     strengths: tuple[PositiveFloat, ...] = (0.01, 0.1, 1.0, 10.0, 100.0)
     alphas: tuple[PositiveFloat, ...] = (0.5, 1.0, 2.0, 4.0, 8.0)
     betas: tuple[PositiveFloat, ...] = (1.0, 3.0, 5.5, 10.0)
+    device: Annotated[str, Runtime] = "auto"
 
 
 class ForgettingConfig(Config):
@@ -181,3 +183,4 @@ class ForgettingConfig(Config):
 
     prompts: Prompts = None
     alphas: tuple[Annotated[float, Field(ge=0, le=1)], ...] = (0.0, 0.25, 0.5, 0.75, 1.0)
+    device: Annotated[str, Runtime] = "auto"

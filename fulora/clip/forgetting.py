@@ -27,6 +27,8 @@ DRAWS = 2000
 def score_interpolations(before: Clip, after: Clip, images: ImageSet, cfg: ForgettingConfig) -> list[AlphaScore]:
     """Return the zero-shot accuracy at each alpha, on the validation and test split, with patient-clustered intervals.
 
+    It is computed where `before` is.
+
     Raises:
         ClipError: if the two have different architectures.
         LabelSetError: if custom prompts are for other classes than those of `images`.

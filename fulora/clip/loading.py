@@ -15,6 +15,7 @@ import torch
 from fulora.clip.model import CONFIG, WEIGHTS, ClipError, ClipModel, Tokenizer
 from fulora.data.state_dicts import more_than_weights, wrong_format
 from fulora.json_files import parse_json
+from fulora.training.devices import pick_device
 
 HUB = "hub:"
 ENDINGS = (".safetensors", ".pt", ".pth", ".bin")
@@ -23,7 +24,7 @@ ARCHITECTURE = ("embed_dim", "vision_cfg", "text_cfg")
 
 @dataclass(frozen=True)
 class Clip:
-    """A trained CLIP in single precision and evaluation mode, on the CPU.
+    """A trained CLIP in single precision and evaluation mode, on the CPU until `on` moves it.
 
     Attributes:
         config: open_clip's `open_clip_config.json`: `model_cfg` and `preprocess_cfg`.
@@ -32,6 +33,15 @@ class Clip:
     model: ClipModel
     tokenizer: Tokenizer
     config: Mapping[str, Any]
+
+    def on(self, device: str) -> "Clip":
+        """Move the model to the device of a name (`fulora.training.devices.pick_device`), and return this CLIP.
+
+        Raises:
+            DeviceError: if there is no such device.
+        """
+        self.model.to(pick_device(device))
+        return self
 
 
 def load_clip(path: Path | str) -> Clip:

@@ -113,5 +113,5 @@ def _other_indices(labels: LabelSet) -> list[int]:
 
 def prompt_logits(clip: Clip, classes: Mapping[str, Sequence[str]], directions: Float[np.ndarray, "n embed"]) -> Logits:
     """Return the cosine similarities of pictures and the classes' prompts times the learned scale."""
-    texts = text_directions(clip.model, clip.tokenizer, classes).numpy()
+    texts = text_directions(clip.model, clip.tokenizer, classes).cpu().numpy()
     return np.asarray(logit_scale(clip.model) * directions @ texts)

@@ -21,6 +21,7 @@ from fulora.segmentation.config import SegmentConfig
 from fulora.segmentation.model import load_unet
 from fulora.segmentation.predict import predict
 from fulora.training.devices import pick_device
+from fulora.training.inference import decoded_ahead
 
 ENDINGS = (*PICTURES, ".mha")
 EXAMPLES = 5
@@ -69,7 +70,8 @@ def segment_folder(
     label_sets = [read_label_set(folder) for folder in unets]
     for folder, labels in zip(unets, label_sets, strict=True):
         refuse_other_structures(label_sets[0], labels, name=f"--unet {unets[0]}", other_name=f"--unet {folder}")
-    masks = predict(models, map(read_picture, files.values()), config, total=len(files))
+    pictures = decoded_ahead(read_picture, list(files.values()), config.batch_size)
+    masks = predict(models, pictures, config, total=len(files))
     out.mkdir(parents=True, exist_ok=True)
     provenance.write(out)
     empty, examples = 0, {}

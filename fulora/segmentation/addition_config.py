@@ -1,8 +1,10 @@
 """The config of added images: how many, and which are accepted. Torch-free."""
 
+from typing import Annotated
+
 from pydantic import Field, PositiveInt
 
-from fulora.config import Config
+from fulora.config import Config, Runtime
 from fulora.segmentation.mask_quality import MaskQualityConfig
 
 
@@ -18,6 +20,7 @@ class AdditionConfig(Config):
         agreement: of pictures generated from masks: minimum Dice of the mask with the teachers' prediction.
         target_dice: of predicted masks: the minimum confidence is such that accepted validation images have this mean
             Dice.
+        device: of the networks that predict masks.
     """
 
     images: PositiveInt = 100
@@ -26,3 +29,4 @@ class AdditionConfig(Config):
     refine: bool = True
     agreement: float = Field(default=0.9, ge=0, le=1)
     target_dice: float = Field(default=0.95, gt=0, lt=1)
+    device: Annotated[str, Runtime] = "auto"

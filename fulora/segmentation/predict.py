@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
 import numpy as np
-import torch
 from jaxtyping import Float, UInt8
 from scipy import ndimage
 from torch import Tensor
@@ -13,40 +12,52 @@ from fulora.data.pictures.resize import from_square, to_square
 from fulora.progress import track
 from fulora.segmentation.config import SegmentConfig
 from fulora.segmentation.model import Unet
+from fulora.training.inference import Inference, device_of
 
 Pixels = UInt8[np.ndarray, "_ _"]  # each picture of its own size
 
 
-@torch.no_grad()
 def probabilities(
     models: Sequence[Unet], images: Iterable[Pixels], *, flip: bool = False, batch_size: int = 16
 ) -> Iterator[Float[np.ndarray, "classes h w"]]:
     """Yield, for each image at its size, the probability of the structure, or of background and each structure.
 
+    Each model computes where it is, in full precision.
+
     Args:
         models: their probabilities are averaged; images are resized as each model's config says.
         images: gray, 0 to 255, of any sizes.
         flip: also average over mirror images.
+        batch_size: images at once, of one size; fewer where a GPU has too little memory.
+
+    Raises:
+        DeviceError: if a device lacks an operation, or memory for a single image.
     """
-    source = iter(images)
+    source, inferences = iter(images), [_inference(model.eval(), flip, batch_size) for model in models]
     while batch := list(islice(source, batch_size)):
-        predictions = [_predict_batch(model.eval(), batch, flip) for model in models]
+        predictions = [_predict_batch(*pair, batch) for pair in zip(models, inferences, strict=True)]
         for each in zip(*predictions, strict=True):
             yield np.mean(each, axis=0)
 
 
-def _predict_batch(model: Unet, batch: Sequence[Pixels], flip: bool) -> list[Float[np.ndarray, "classes h w"]]:
-    cfg, device = model.cfg, next(model.parameters()).device
-    size = cfg.image_size_px
+def _inference(model: Unet, flip: bool, batch_size: int) -> Inference:
+    def shares(pixels: UInt8[Tensor, "b h w"]) -> Float[Tensor, "b classes h w"]:
+        plain = _forward(model, pixels)
+        return (plain + _forward(model, pixels.flip(-1)).flip(-1)) / 2 if flip else plain
+
+    return Inference(shares, device_of(model), cpu_batch=batch_size, gpu_batch=batch_size)
+
+
+def _predict_batch(
+    model: Unet, inference: Inference, batch: Sequence[Pixels]
+) -> list[Float[np.ndarray, "classes h w"]]:
+    cfg, size = model.cfg, model.cfg.image_size_px
     inputs = batch if size is None else [to_square(picture, size, cfg.fit) for picture in batch]
     results: list[Float[np.ndarray, "classes h w"]] = [np.empty(0)] * len(inputs)
     for shape in sorted({picture.shape for picture in inputs}):
         places = [place for place, picture in enumerate(inputs) if picture.shape == shape]
-        pixels = torch.tensor(np.stack([inputs[place] for place in places]), device=device)
-        shares = _forward(model, pixels)
-        if flip:
-            shares = (shares + _forward(model, pixels.flip(-1)).flip(-1)) / 2
-        for place, share in zip(places, shares.cpu().numpy(), strict=True):
+        shares = (share for rows in inference.rows(inputs[place] for place in places) for share in rows.numpy())
+        for place, share in zip(places, shares, strict=True):
             results[place] = share
     if size is None:
         return results

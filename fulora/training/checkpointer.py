@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from fulora.progress import track
 from fulora.stage import PreemptedError
 from fulora.training.checkpoints import CheckpointError, load_checkpoint, save_checkpoint
+from fulora.training.devices import missing_operations_named
 from fulora.training.preemption import preemption
 from fulora.training.processes import ALONE, Processes
 
@@ -74,9 +75,12 @@ class Checkpointer:
         """The numbers of the steps to do, up to `last`, with a progress bar; call `after_step` at the end of each.
 
         Inside, SIGTERM and SIGHUP do not end the process: `after_step` does, with a checkpoint.
+
+        Raises:
+            DeviceError: if the device lacks an operation that the training needs.
         """
         self._last = last
-        with preemption() as self._is_stopping:
+        with preemption() as self._is_stopping, missing_operations_named():
             yield track(range(self.done + 1, last + 1), description, start=self.done)
 
     def after_step(self, done: int) -> None:

@@ -8,7 +8,7 @@ import typer
 
 from fulora.assessment.config import AssessConfig
 from fulora.assessment.trusted_encoders import trusted_digests
-from pipelines.commands.options import DrawSeed, JsonFile
+from pipelines.commands.options import Device, DrawSeed, JsonFile
 from pipelines.commands.output import write_json
 
 DEFAULT = ("pixels", "hash", "clip")
@@ -51,6 +51,7 @@ def assess(
     cache: Annotated[
         Path | None, typer.Option(help="Folder that keeps features, so that they are computed once.")
     ] = None,
+    device: Device = "auto",
     report: Annotated[
         Path | None,
         typer.Option(help="Write a page with images, tables and curves to this folder, and the rows of --out."),
@@ -91,6 +92,7 @@ def assess(
         draws=draws,
         seed=seed,
         trusted_encoders=trusted_digests(encoders) if trust_encoder else (),
+        device=device,
     )
     result = assess_folders(
         synthetic,

@@ -32,7 +32,7 @@ Revision = Annotated[str | None, typer.Option(help="Of a hub id: a branch, tag o
 CheckpointArchitecture = Annotated[
     Architecture | None, typer.Option("--architecture", help="Of a checkpoint file if it cannot be detected.")
 ]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 
 MaskValuesOption = Annotated[
     str, typer.Option("--values", help="The class of each value of the masks, such as 127=1,255=2, if it is ambiguous.")

@@ -21,11 +21,13 @@ def add_drawn(
     from fulora.data.provenance import derive_provenance, provenance_of
     from fulora.segmentation.additions import add_drawn_on_masks
     from fulora.segmentation.model import load_unet
+    from fulora.training.devices import pick_device
     from fulora.workspace import artifact_name
 
     of_teachers = [provenance_of(teacher.path, f"U-Net {teacher.path.name}").as_chosen() for teacher in teachers]
     parents = [labelled.provenance(), drawn.provenance(), *of_teachers]
     provenance = derive_provenance(f"images on masks {artifact_name(out)}", parents)
-    models = [load_unet(teacher.path) for teacher in teachers]
+    device = pick_device(config.device)
+    models = [load_unet(teacher.path).to(device) for teacher in teachers]
     add_drawn_on_masks(out, config, labelled, drawn, models, provenance)
     return ImageSet(out, "")

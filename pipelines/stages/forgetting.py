@@ -34,5 +34,6 @@ def forgetting(
     distinct_patients = different_patients(images.path)
     refuse_leaks(learned, images.rows("validation"), uses=("fitted",), distinct_patients=distinct_patients)
     refuse_leaks(learned, images.rows("test"), distinct_patients=distinct_patients)
-    write_table(out, score_interpolations(load_clip(before.path), load_clip(after.path), images, config))
+    original = load_clip(before.path).on(config.device)
+    write_table(out, score_interpolations(original, load_clip(after.path), images, config))
     return Forgetting(out, "")

@@ -55,8 +55,8 @@ def probe_clip(
     if config.head == "linear":
         probabilities, about = linear_probe(train, seen, test, len(labels.names), config)
     else:
-        model = load_clip(clip.path)
-        texts = text_directions(model.model, model.tokenizer, prompts_of(labels, config.prompts).texts()).numpy()
+        model = load_clip(clip.path).on(config.device)
+        texts = text_directions(model.model, model.tokenizer, prompts_of(labels, config.prompts).texts()).cpu().numpy()
         scale = logit_scale(model.model)
         probabilities, about = tip_adapter(train, seen, test, texts, scale, config)
     facts = PredictionFacts(protocol=protocol_of(places_of(training), rows), about=about)

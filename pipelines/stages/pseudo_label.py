@@ -22,11 +22,13 @@ def pseudo_label(
     from fulora.data.provenance import derive_provenance, provenance_of
     from fulora.segmentation.additions import add_pseudo_labelled
     from fulora.segmentation.model import load_unet
+    from fulora.training.devices import pick_device
     from fulora.workspace import artifact_name
 
     of_teachers = [provenance_of(teacher.path, f"U-Net {teacher.path.name}") for teacher in teachers]
     parents = [labelled.provenance(), candidates.provenance(), *of_teachers]
     provenance = derive_provenance(f"pseudo-labelled images {artifact_name(out)}", parents)
-    models = [load_unet(teacher.path) for teacher in teachers]
+    device = pick_device(config.device)
+    models = [load_unet(teacher.path).to(device) for teacher in teachers]
     add_pseudo_labelled(out, config, labelled, candidates, models, provenance)
     return ImageSet(out, "")

@@ -30,6 +30,7 @@ def segment(out: Path, config: SegmentConfig, images: ImageSet, unets: Sequence[
     from fulora.segmentation.model import load_unet
     from fulora.segmentation.predict import predict
     from fulora.training.devices import pick_device
+    from fulora.training.inference import decoded_ahead
 
     known = [read_label_set(unet.path) for unet in unets]
     for unet, labels in zip(unets, known, strict=True):
@@ -46,7 +47,8 @@ def segment(out: Path, config: SegmentConfig, images: ImageSet, unets: Sequence[
     models = [load_unet(unet.path).to(device) for unet in unets]
     mask_set = MaskSet(out, "")
     (out / "masks").mkdir()
-    for row, mask in zip(rows, predict(models, map(images.pixels, rows), config, total=len(rows)), strict=True):
+    pictures = decoded_ahead(images.pixels, rows, config.batch_size)
+    for row, mask in zip(rows, predict(models, pictures, config, total=len(rows)), strict=True):
         Image.fromarray(mask).save(mask_set.file(row.image_id))
     known[0].write(out)
     return mask_set

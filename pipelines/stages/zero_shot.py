@@ -36,7 +36,7 @@ def zero_shot(
     refuse_tuned_on_others(clip.path, labels, whose=f"the images {images.path.name}")
     learned = provenance_of(clip.path, f"CLIP {clip.path.name}")
     refuse_leaks([learned], rows, distinct_patients=different_patients(images.path))
-    model, prompts = load_clip(clip.path), config.asked(labels)
+    model, prompts = load_clip(clip.path).on(config.device), config.asked(labels)
     texts = prompts.texts(distractors=config.distractors)
     logits = prompt_logits(model, texts, embeddings.of(rows))
     about = f"prompts {prompts.name}, {len(texts)} classes"

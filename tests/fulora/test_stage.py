@@ -34,6 +34,11 @@ def add(out: Path, numbers: Sequence[Artifact], named: Mapping[str, Artifact], l
     return Number(out, "")
 
 
+@stage(version=1)
+def look(out: Path, at: Artifact, device: Annotated[str, Runtime] = "auto") -> Number:
+    return Number(out, "")
+
+
 def number(fingerprint: str) -> Number:
     return Number(Path("/nowhere") / fingerprint, fingerprint)
 
@@ -129,6 +134,14 @@ def test_every_input_its_place_and_its_type_change_the_fingerprint() -> None:
 def test_where_an_input_lies_does_not_change_the_fingerprint() -> None:
     here, there = Number(Path("/here"), "a"), Number(Path("/there"), "a")
     assert add.call([here], {}).fingerprint() == add.call([there], {}).fingerprint()
+
+
+def test_a_runtime_argument_does_not_change_the_fingerprint() -> None:
+    plain, placed = look.call(number("a")), look.call(number("a"), device="cuda")
+    assert placed.arguments["device"] == "cuda"
+    assert plain.identity() == placed.identity()
+    assert plain.identity()["arguments"] == {"at": {"artifact": "Number", "fingerprint": "a"}}  # type: ignore[index, call-overload]
+    assert plain.fingerprint() != look.call(number("b")).fingerprint()
 
 
 def test_a_wrong_argument_is_refused_before_anything_runs() -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from image_rows import image_row
 
-from fulora.clip import embed, tune
+from fulora.clip import embed, embedding_parts, tune
 from fulora.clip.config import ForgettingConfig, ProbeConfig, TuneClipConfig, ZeroShotConfig
 from fulora.clip.loading import Clip, load_clip
 from fulora.clip.model import normalise
@@ -18,6 +18,7 @@ from fulora.data.label_set import LabelSet, label_set
 from fulora.data.leak_check import OverlapError
 from fulora.data.patient_numbers import SameNumberError, note_different_patients
 from fulora.data.weights import ClipWeights
+from fulora.engine import ProcessCache
 from pipelines import configs
 from pipelines.backbone_names import ASSETS
 from pipelines.stages.embed_images import embed_images
@@ -84,6 +85,26 @@ def test_every_image_is_embedded_once_in_any_order(images: ImageSet, embedded: E
     assert np.array_equal(embedded.of(rows[::-1]), embedded.of(rows)[::-1])
     with pytest.raises(ValueError, match="1 images were not embedded, such as Z"):
         embedded.of([rows[0].model_copy(update={"image_id": "Z"})])
+
+
+def test_parts_of_other_processes_are_joined_in_order(
+    tmp_path: Path, images: ImageSet, embedded: Embeddings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts, out = embed_images.parts, made(tmp_path / "out")
+    assert parts is not None
+    assert embedding_parts.PART % 64 == 0, "whole batches of a CPU"
+    monkeypatch.setattr(embedding_parts, "PART", 10)
+    names, cache = parts.names(images, CLIP, "cpu"), ProcessCache()
+    assert names == ["00000000", "00000010", "00000020"]
+    for name in names[::2]:
+        parts.make(out, name, cache, images, CLIP, "cpu")
+    monkeypatch.setattr(embedding_parts, "image_directions", lambda *given: torch.full((10, 64), 0.5))
+    found = embed_images.function(out, images, CLIP, "cpu")
+    rows = images.rows()
+    np.testing.assert_allclose(found.of(rows)[:10], embedded.of(rows)[:10], atol=1e-5)
+    np.testing.assert_allclose(found.of(rows)[20:], embedded.of(rows)[20:], atol=1e-5)
+    assert (found.of(rows)[10:20] == 0.5).all()
+    assert sorted(path.name for path in out.iterdir()) == ["embeddings.safetensors", "ids.json"]
 
 
 def test_prompts_and_rules_say_what_they_are(tmp_path: Path, images: ImageSet, embedded: Embeddings) -> None:

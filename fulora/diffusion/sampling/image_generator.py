@@ -29,6 +29,7 @@ from fulora.diffusion.sampling.inputs import start_rows
 from fulora.diffusion.sampling.recipe import RecipeError
 from fulora.diffusion.sampling.sample import Guidance, decode, denoise, encode, image_seed, start_noise, to_pixels
 from fulora.diffusion.sampling.samplers import build_sampler
+from fulora.training.devices import is_out_of_memory, missing_operations_named
 
 Mask = UInt8[np.ndarray, "h w"]
 
@@ -95,11 +96,14 @@ class ImageGenerator:
 
         Raises:
             BatchTooLargeError: if the GPU has too little memory for a batch.
+            DeviceError: if the device lacks an operation.
         """
         try:
-            with pinned_threads(self.compute):
+            with pinned_threads(self.compute), missing_operations_named():
                 return self._generate(requests)
-        except torch.OutOfMemoryError as error:
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
             raise BatchTooLargeError(
                 f"{self.compute.hardware} has no memory for batch_size={self.compute.batch_size} images of "
                 f"{self.cfg.size[0]}x{self.cfg.size[1]} px; give a smaller batch_size and a new folder"
