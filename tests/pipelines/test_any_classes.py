@@ -89,6 +89,7 @@ def checked(found: Predictions, images: ImageSet, labels: LabelSet) -> Predictio
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SETS)
 def test_a_classifier_has_an_output_for_each_class(name: str, tmp_path: Path, images: dict[str, ImageSet]) -> None:
     here, labels = images[name], SETS[name]
@@ -110,6 +111,7 @@ def test_the_prior_is_in_the_order_of_the_label_set(tmp_path: Path, images: dict
     assert found.facts().training_prior == (0.0, 1.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SETS)
 def test_a_clip_is_asked_probed_and_tuned_for_any_classes(
     name: str, tmp_path: Path, images: dict[str, ImageSet], embedded: dict[str, Embeddings]

@@ -257,6 +257,7 @@ print([name for name in ("torch", "torchvision", "diffusers", "transformers", "p
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "code",
     [
