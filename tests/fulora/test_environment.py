@@ -46,6 +46,7 @@ def test_every_part_of_a_seed_matters() -> None:
     assert all(0 <= seed < 2**63 for seed in seeds)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the peak of a process")
 def test_the_peak_is_that_of_this_process() -> None:
     """Memory that was given back is in it, and none that was never taken."""
@@ -106,6 +107,7 @@ def test_threads_are_set_where_the_quota_is_lower_and_not_against_the_user(
     assert os.environ == users
 
 
+@pytest.mark.slow
 def test_threads_are_configured_before_torch_is_there() -> None:
     asked = "import pipelines.__main__, os, sys; print(os.environ['OMP_WAIT_POLICY'], 'torch' in sys.modules)"
     environ = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}

@@ -64,6 +64,7 @@ HOSTILE = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("text", "message"), [row[1:] for row in HOSTILE], ids=[row[0] for row in HOSTILE])
 def test_a_hostile_config_is_one_error_with_its_line(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "x.yaml"

@@ -391,6 +391,7 @@ def makers(folder: Path) -> set[str]:
     return {(folder / str(n)).read_text() for n in range(20)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("which", ["resuming", "starting_anew"])
 def test_a_killed_process_leaves_what_a_second_one_can_finish(script: Path, which: str) -> None:
     work, process = script.parent / "work", start(script, which, 0.2)
@@ -408,6 +409,7 @@ def test_a_killed_process_leaves_what_a_second_one_can_finish(script: Path, whic
     assert not list(work.glob(".*.partial"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("which", ["resuming", "starting_anew"])
 def test_two_processes_make_one_complete_folder(script: Path, which: str) -> None:
     both = [start(script, which, 0.02) for _ in range(2)]

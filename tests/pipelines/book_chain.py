@@ -1,6 +1,7 @@
 """Tiny artifacts of every kind that learns from images, made by the real stages but for their fitting and drawing."""
 
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -175,8 +176,19 @@ DEMO, CLIP = cache(load_backbone), cache(load_clip)
 """The embedded models, read once."""
 
 
+OWN_NAMES = (
+    "fulora.assessment.judges",
+    "fulora.diffusion.sampling.inputs",
+    "fulora.mask_folders.segment",
+    "pipelines.lora_job",
+)
+"""Modules that hold a function replaced below by a name of their own: imported later, they would keep the other one."""
+
+
 def quick_chain(root: Path, tested: str, monkeypatch: pytest.MonkeyPatch) -> Chain:
     """Stages that neither fit nor draw."""
+    for name in OWN_NAMES:
+        import_module(name)
     fits = ("pretrain.fit", "image_sets.fit", "controlnet.fit")
     others = ("clip.pretrain", "clip.tune", "classification.train", "segmentation.train")
     for name in (*(f"diffusion.training.{fit}" for fit in fits), *(f"{module}.fit" for module in others)):

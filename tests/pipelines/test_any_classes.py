@@ -86,6 +86,7 @@ def checked(found: Predictions, images: ImageSet, labels: LabelSet) -> Predictio
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SETS)
 def test_a_classifier_has_an_output_for_each_class(name: str, tmp_path: Path, images: dict[str, ImageSet]) -> None:
     here, labels = images[name], SETS[name]
@@ -118,6 +119,7 @@ def test_a_classifier_that_does_not_count_its_images_is_refused(tmp_path: Path, 
         classify.function(tmp_path, write(tmp_path / "others", SETS["binary"], {"test": [9]}, site="B"), model)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SETS)
 def test_a_clip_is_asked_probed_and_tuned_for_any_classes(
     name: str, tmp_path: Path, images: dict[str, ImageSet], embedded: dict[str, Embeddings]

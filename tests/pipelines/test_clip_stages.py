@@ -116,6 +116,7 @@ def test_prompts_and_rules_say_what_they_are(tmp_path: Path, images: ImageSet, e
     assert [row.image_id for row in found.rows()] == [row.image_id for row in images.rows("test")]
 
 
+@pytest.mark.slow
 def test_a_tuned_clip_is_adapted_and_refuses_whom_it_knows(
     tmp_path: Path, images: ImageSet, embedded: Embeddings, tuned: ClipWeights
 ) -> None:

@@ -234,6 +234,7 @@ print([name for name in ("torch", "torchvision", "diffusers", "transformers", "p
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "code",
     [

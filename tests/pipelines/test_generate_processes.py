@@ -29,9 +29,9 @@ from fulora.environment import cores
 
 pytestmark = pytest.mark.slow
 
-SHARDS = 14
+SHARDS = 10
 MANY = ("generate", "--plane", "brain", "--count", str(2 * SHARDS), "--seed", "1", *QUICK, "steps=6")
-"""Fourteen shards, some six seconds of drawing on one core."""
+"""Ten shards, some four seconds of drawing on one core."""
 
 
 @pytest.fixture(scope="module")

@@ -40,6 +40,7 @@ def planes_in(folder: Path) -> Counter[str]:
     return Counter(row.plane for split in ("train", "validation", "test") for row in images.rows(split))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("names", [["sick", "well"], MANY], ids=["2", "30"])
 def test_folders_of_any_name_are_checked_and_curated(tmp_path: Path, names: list[str]) -> None:
     own = folders(tmp_path / "own", names)

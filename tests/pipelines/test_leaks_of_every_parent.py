@@ -141,6 +141,7 @@ CASES: dict[str, tuple[Callable[[Chain], None], str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_a_parent_trained_on_a_tested_patient_is_refused(
     case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -171,6 +172,7 @@ def test_a_hybrid_set_whose_generator_was_trained_on_validation_patients_is_refu
         chain.hybrid(chain.drawn("d", chain.backbone("b", "other")))
 
 
+@pytest.mark.slow
 def test_a_lora_of_the_command_is_known_where_its_pictures_are_assessed(tmp_path: Path) -> None:
     """`fulora lora train`, `fulora generate` and `fulora assess`, one after the other, in folders of a user's own."""
     chain = Chain(tmp_path, HER)

@@ -129,6 +129,7 @@ def rewritten(folder: Path, **ours: object) -> None:
 # --- what goes out
 
 
+@pytest.mark.slow
 def test_a_push_sends_the_files_that_may_go_out_in_one_commit(folder: Path) -> None:
     hub = Hub()
     done = pushed(folder, hub)

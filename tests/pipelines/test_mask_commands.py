@@ -150,6 +150,7 @@ def test_the_challenge_counts_a_missing_prediction(tmp_path: Path) -> None:
         assert picture.width == 1800
 
 
+@pytest.mark.slow
 def test_heads_are_scored_and_ranked(heads: Path) -> None:
     out, png = heads / "scores.json", heads / "ranks.png"
     said = _worked(

@@ -34,6 +34,8 @@ from fulora.report.segmentation import segmentation_section
 from fulora.segmentation import mask_metrics, scores
 from fulora.segmentation.mask_metrics import MaskMetric
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 LABELS = LabelSet.derived(["left - right", "up, down", "neither"])
 LEAKS = (Overlap(trained_on="LoRA", images=9, patients=4),)

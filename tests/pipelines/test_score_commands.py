@@ -165,6 +165,7 @@ def test_help_has_examples_and_is_quick(tmp_path: Path) -> None:
     assert "classification" in worked(fulora("score", "--help"))
 
 
+@pytest.mark.slow
 def test_metrics_are_chosen(tmp_path: Path) -> None:
     ours, other = soft(tmp_path, "ours.csv", 2.0, 1), soft(tmp_path, "other.csv", 1.0, 2)
     command = ("score", "classification", ours, "--against", other, "--metrics", "Cohen's kappa", "--draws", "100")

@@ -15,6 +15,8 @@ from fulora.intake.curate.curate import Curation
 from fulora.intake.source_config import SourceInputs
 from pipelines.stages.score_generation import score_generation
 
+pytestmark = pytest.mark.slow
+
 FETAL = label_set("fetal_planes")
 
 

@@ -17,6 +17,8 @@ from fulora.data.score import Score, ScoreConfig
 from fulora.metrics.image_groups import ALL_IMAGES, ImageGroup
 from pipelines.stages.score import score
 
+pytestmark = pytest.mark.slow
+
 CONFIG = ScoreConfig(draws=100, permutations=999)
 PATIENTS, PER_PATIENT = 40, 5
 FETAL = label_set("fetal_planes")
@@ -267,7 +269,6 @@ def test_machines_repeated_pictures_priors_and_the_legacy_auc_are_scored(tmp_pat
     assert one(found, "legacy FU-LoRA AUC (wrong, of hard decisions)", "one").rank == 0
 
 
-@pytest.mark.slow
 def test_an_adapted_clip_is_compared_with_the_one_it_was(tmp_path: Path) -> None:
     given = {arm: predictions(tmp_path / arm, kind, n) for arm, kind, n in ARMS_OF_ALL_PROTOCOLS}
     for made in given["tuned"]:

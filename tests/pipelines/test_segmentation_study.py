@@ -43,7 +43,7 @@ TINY = {
 }
 SYNTHETIC = {
     "backbone": {"kind": "demo"},
-    "lora": {"rank": 2, "steps": 2, "batch_size": 2, "device": "cpu"},
+    "lora": {"rank": 2, "steps": 2, "batch_size": 8, "device": "cpu"},
     "control": {"steps": 2, "batch_size": 2, "device": "cpu"},
     "generate": {"per_class": 4, "planes": ["brain"], "steps": 2, "batch_size": 4, "device": "cpu"},
     "folds": 2,

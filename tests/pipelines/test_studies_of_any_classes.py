@@ -29,7 +29,7 @@ PER_CLASS = {"train": 4, "validation": 1, "test": 2}
 BRIEF: dict[str, Any] = {
     "study": "fu_lora",
     "backbone": {"kind": "demo"},
-    "lora": {"rank": 2, "alpha": 2, "steps": 2, "batch_size": 2},
+    "lora": {"rank": 2, "alpha": 2, "steps": 2, "batch_size": 16},
     "generate": {"per_class": 2, "steps": 2, "batch_size": 10},
     "mix": {"ratio": 0.5, "too_few": "repeat"},
     "classifier": {
@@ -43,7 +43,7 @@ BRIEF: dict[str, Any] = {
     "judge": {"folds": 2},
     "assess": {"pairs": 4, "draws": 100},
     "score": {"draws": 100, "permutations": 100},
-    "report": {"title": "a study of any classes", "about": "Gratings."},
+    "report": {"title": "a study of any classes", "about": "Gratings.", "images_per_row": 2},
 }
 
 

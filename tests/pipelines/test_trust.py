@@ -45,6 +45,7 @@ def picture_folder(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_code_of_an_encoder_does_not_run_unless_it_is_trusted(writer: Path, picture_folder: Path) -> None:
     encoder, target = f"torchscript:{writer}", writer.with_name("written")
     command = ("assess", picture_folder, "--real", picture_folder, "--encoder", encoder, "--encoder", "pixels")

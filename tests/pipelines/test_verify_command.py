@@ -195,6 +195,7 @@ def test_a_picture_that_is_not_that_of_its_row_is_found_where_it_is_read(work: P
     assert "train-brain.png: is not the picture of its row in metadata.jsonl" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_generated_set_is_held_against_its_list(tmp_path: Path) -> None:
     command = ("generate", "--plane", "brain", "--count", "2", "--out", tmp_path / "set", *QUICK, "--quiet")
     assert fulora(*command).returncode == 0
@@ -209,6 +210,7 @@ def test_a_generated_set_is_held_against_its_list(tmp_path: Path) -> None:
     assert fulora("verify", tmp_path / "set", "--quiet").returncode == 1
 
 
+@pytest.mark.slow
 def test_a_lora_without_its_provenance_is_not_used(work: Path, tmp_path: Path) -> None:
     out = tmp_path / "lora"
     settings = ("steps=1", "rank=2", "batch_size=1", "compile=never", "device=cpu", "--quiet")

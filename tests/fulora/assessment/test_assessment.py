@@ -35,6 +35,7 @@ def said_by(sets: AssessedSets, name: str = "pixels") -> str:
     return line
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["pixels", "hash", "clip"])
 def test_copies_of_training_patients_are_found_and_other_peoples_pictures_are_not(name: str) -> None:
     train = pictures(0, PEOPLE)

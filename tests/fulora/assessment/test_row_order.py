@@ -50,6 +50,7 @@ def reordered(sets: AssessedSets) -> AssessedSets:
     return AssessedSets(sets.synthetic, held_out=shuffled(sets.held_out, 1), train=shuffled(sets.train, 2))
 
 
+@pytest.mark.slow
 def test_figures_of_neighbours_do_not_depend_on_the_order_of_the_real_rows(
     sets: AssessedSets, usual: tuple[AssessmentFindings, list[AssessedImage]]
 ) -> None:
@@ -63,6 +64,7 @@ def test_figures_of_neighbours_do_not_depend_on_the_order_of_the_real_rows(
     assert any(row.fails for row in rows)
 
 
+@pytest.mark.slow
 def test_pairs_are_digests_of_a_synthetic_picture_and_of_the_real_one_it_is_nearest_to(
     sets: AssessedSets, usual: tuple[AssessmentFindings, list[AssessedImage]]
 ) -> None:
@@ -75,6 +77,7 @@ def test_pairs_are_digests_of_a_synthetic_picture_and_of_the_real_one_it_is_near
         assert all(real[nearest] == made[synthetic] for synthetic, nearest in one.pairs)
 
 
+@pytest.mark.slow
 def test_pairs_are_drawn_alike_whatever_the_order_and_never_of_other_images(
     sets: AssessedSets, usual: tuple[AssessmentFindings, list[AssessedImage]]
 ) -> None:

@@ -37,6 +37,7 @@ def changed(pixels: list[np.ndarray], first: int = 0) -> Pictures:
     return of(pixels, names, np.array(["brain"] * len(pixels)), names)
 
 
+@pytest.mark.slow
 def test_further_real_people_pass_about_as_often_as_stated(real: tuple[Pictures, Pictures]) -> None:
     """10 % a filter at most; 200 people, so 3 standard deviations are 6.4 %."""
     filters, _ = screened(pictures(5000, 200), real)

@@ -31,6 +31,7 @@ def changed(how: str) -> Pictures:
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cue", ["tint", "size", "border", "noise spectrum"])
 def test_the_cue_that_was_planted_is_found(cue: str) -> None:
     found = {line.cue: line for line in compute_shortcuts(sets_of(changed(cue)))}
@@ -39,6 +40,7 @@ def test_the_cue_that_was_planted_is_found(cue: str) -> None:
     assert found[cue].n == COUNT + 16
 
 
+@pytest.mark.slow
 def test_patients_of_one_population_are_not_distinguishable() -> None:
     found = compute_shortcuts(sets_of(changed("nothing")))
     assert {line.plane for line in found} == {"all"}

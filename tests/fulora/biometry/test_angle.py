@@ -159,6 +159,7 @@ def test_each_failure_has_its_name() -> None:
         assert failure.value.reason == reason
 
 
+@pytest.mark.slow
 def test_a_thousand_random_scenes_are_measured_as_geometry_has_them() -> None:
     """Of drawn shapes; the same angle however the image is turned or flipped, if the inferior side is told."""
     rng = np.random.default_rng(5)

@@ -132,6 +132,7 @@ def test_an_inset_measures_a_line_inside_the_edge() -> None:
         e.measure_head(mask, 0.5, inset_px=99.0)
 
 
+@pytest.mark.slow
 def test_a_thousand_random_heads_are_measured_as_geometry_has_them() -> None:
     """Every head within 0.4 %, the same however the image is turned.
 

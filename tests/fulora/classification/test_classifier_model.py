@@ -14,6 +14,7 @@ from fulora.classification.networks import ClassifierError
 RESNET = ClassifierConfig(image_size_px=32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", get_args(Torchvision))
 def test_every_architecture(architecture: Torchvision) -> None:
     stem = "imagenet" if architecture == "vit_b_16" else "small"

@@ -70,6 +70,7 @@ def test_bright_from_dark(tmp_path: Path) -> None:
     assert predict(model, images[:0]).shape == (0, 5)
 
 
+@pytest.mark.slow
 def test_seed_and_weight_of_synthetic_images_matter(tmp_path: Path) -> None:
     changes = {"a": {}, "b": {"seed": 1}, "c": {"synthetic_weight": 0.1}, "d": {"augmentation": "none"}}
     for name, change in changes.items():
@@ -174,6 +175,7 @@ def test_pictures_turn_as_torchvisions() -> None:
     assert (ours == rotate(picture, -12.0)).float().mean() > 0.99
 
 
+@pytest.mark.slow
 def test_epochs_show_every_image_once_and_then_end(tmp_path: Path) -> None:
     cfg = TINY.model_copy(update={"steps": None, "epochs": 2, "balanced": False, "select": "last"})
     targets, real = torch.arange(14) % 5, torch.zeros(14, dtype=torch.bool)
@@ -188,6 +190,7 @@ def test_epochs_show_every_image_once_and_then_end(tmp_path: Path) -> None:
         train.fit(tmp_path, cfg, FETAL, images, labels, labels < 2, NOTHING, "synthetic_then_real")
 
 
+@pytest.mark.slow
 def test_the_last_checkpoint_is_kept_if_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(train, "evaluate", lambda *_: (1.0, 0.0 if len(list(tmp_path.iterdir())) else 1.0))
     fit(tmp_path / "last", TINY.model_copy(update={"select": "last"}), data(5))

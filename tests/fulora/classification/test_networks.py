@@ -36,6 +36,7 @@ def test_an_unknown_name_of_timm_gets_near_ones() -> None:
         build_classifier(cfg, 5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", [".safetensors", ".pth"])
 @pytest.mark.parametrize("classes", [5, 1000])
 def test_a_local_file_starts_all_layers_and_a_head_of_its_size(ending: str, classes: int, tmp_path: Path) -> None:

@@ -69,6 +69,7 @@ def test_a_tuned_clip_is_an_ordinary_bundle(method: str, bundle: Path, tmp_path:
     assert same_text == (method != "flyp")
 
 
+@pytest.mark.slow
 def test_it_learns_bright_from_dark(bundle: Path, tmp_path: Path) -> None:
     cfg = CFG.model_copy(update={"steps": 60, "batch_size": 10, "learning_rate": 1e-3, "select": "last"})
     before, f1_before = tune.ClipLearner(load_clip(bundle), cfg, FETAL).evaluate(shown(25, 2))
@@ -131,6 +132,7 @@ def test_weights_between_are_those_of_the_ends_at_the_ends(bundle: Path) -> None
         interpolate_weights(old, {}, 0.5)
 
 
+@pytest.mark.slow
 def test_wise_ft_keeps_a_share_of_the_old_weights(bundle: Path, tmp_path: Path) -> None:
     for name, share in (("whole", 1.0), ("half", 0.5), ("none", 0.0)):
         fit(tmp_path / name, load_clip(bundle), CFG.model_copy(update={"wise_ft": share, "select": "last"}))

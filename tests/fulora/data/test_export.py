@@ -108,6 +108,7 @@ CROISSANT = pytest.mark.filterwarnings("ignore:ConjunctiveGraph is deprecated", 
 """Warnings for the authors of rdflib and mlcroissant."""
 
 
+@pytest.mark.slow
 @CROISSANT
 @pytest.mark.parametrize("format", FORMATS)
 def test_equal_sets_give_equal_bytes_and_a_card(images: ImageSet, tmp_path: Path, format: Format) -> None:
@@ -120,6 +121,7 @@ def test_equal_sets_give_equal_bytes_and_a_card(images: ImageSet, tmp_path: Path
     assert "path/to/this/folder" in card.text
 
 
+@pytest.mark.slow
 @CROISSANT
 @pytest.mark.parametrize("format", FORMATS)
 def test_an_interrupted_export_leaves_nothing(
@@ -336,6 +338,7 @@ def test_keys_are_unique_and_are_not_cut() -> None:
 # --- Croissant
 
 
+@pytest.mark.slow
 @CROISSANT
 def test_croissant_records(images: ImageSet, tmp_path: Path) -> None:
     import mlcroissant

@@ -57,6 +57,7 @@ def test_strides_pad_as_tensorflow_does() -> None:
     assert torch.equal(first(image)[0, 0], expected)
 
 
+@pytest.mark.slow
 def test_unfolding_changes_the_statistics_and_not_the_function() -> None:
     net = mobilenet_v2(weights=None).features.double()
     for module in net.modules():

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -41,12 +42,22 @@ def backbone(tmp_path_factory: pytest.TempPathFactory, tiny: PretrainConfig) -> 
     return folder
 
 
+@pytest.fixture(scope="session")
+def make_sdxl_shallow() -> Callable[[pytest.MonkeyPatch], None]:
+    """Has SDXL built with one layer of each kind of its transformers, and three text layers: 150 layers, not 986."""
+
+    def make(patch: pytest.MonkeyPatch) -> None:
+        patch.setitem(UNETS, "sdxl", UNETS["sdxl"] | {"transformer_layers_per_block": (1, 1, 1)})
+        encoders = tuple(settings | {"num_hidden_layers": 3} for settings in TEXT_ENCODERS["sdxl"])
+        patch.setitem(TEXT_ENCODERS, "sdxl", encoders)
+
+    return make
+
+
 @pytest.fixture
-def shallow_sdxl(monkeypatch: pytest.MonkeyPatch) -> None:
-    """SDXL is built with one layer of each kind of its transformers, and three text layers: 150 layers, not 986."""
-    monkeypatch.setitem(UNETS, "sdxl", UNETS["sdxl"] | {"transformer_layers_per_block": (1, 1, 1)})
-    encoders = tuple(settings | {"num_hidden_layers": 3} for settings in TEXT_ENCODERS["sdxl"])
-    monkeypatch.setitem(TEXT_ENCODERS, "sdxl", encoders)
+def shallow_sdxl(monkeypatch: pytest.MonkeyPatch, make_sdxl_shallow: Callable[[pytest.MonkeyPatch], None]) -> None:
+    """SDXL is built shallow in this test."""
+    make_sdxl_shallow(monkeypatch)
 
 
 @pytest.fixture(scope="session")

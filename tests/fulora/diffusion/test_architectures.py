@@ -18,6 +18,8 @@ from fulora.diffusion.models.architectures import (
 from fulora.diffusion.models.loading import networks, quiet
 from fulora.diffusion.models.tokenizers import collect_words
 
+pytestmark = pytest.mark.slow
+
 PARAMETERS = {
     "sd1": [859_520_964, 83_653_863, 123_060_480],
     "sd2-base": [865_910_724, 83_653_863, 340_387_840],
@@ -108,7 +110,6 @@ def test_schedulers_have_the_published_noise(architecture: Architecture, tmp_pat
     assert scheduler.alphas_cumprod[-1].item() == pytest.approx(0.00466, abs=5e-6)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("architecture", ["sd1", "sdxl"])
 def test_weights_come_from_the_seed_alone(architecture: Architecture, tmp_path: Path) -> None:
     torch.manual_seed(5)

@@ -102,6 +102,7 @@ TIMES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("layout", "expected"),
     [

@@ -19,6 +19,8 @@ from fulora.diffusion.training.examples import Examples, TrainingImages
 from fulora.diffusion.training.image_sets import fit_lora
 from fulora.engine import ProcessCache
 
+pytestmark = pytest.mark.slow
+
 KANJI = {"腎臓": {"a photo of 腎臓"}, "肝": {"a photo of 肝"}, "kidney": {"a photo of kidney"}}
 
 

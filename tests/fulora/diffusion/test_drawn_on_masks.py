@@ -39,6 +39,8 @@ from fulora.diffusion.sets.regenerate import regenerate
 from fulora.diffusion.sets.shard_writer import write_image
 from fulora.engine import InProcess
 
+pytestmark = pytest.mark.slow
+
 FETAL = label_set("fetal_planes")
 DISKS = [np.hypot(*(np.indices((32, 32)) - 15.5)) < 4 + number for number in range(6)]
 MASKS: UInt8[np.ndarray, "6 32 32"] = np.stack(DISKS).astype(np.uint8)

@@ -14,6 +14,8 @@ from fulora.diffusion.models.latent_scaling import check_scaling, scale_latents,
 from fulora.diffusion.sampling.sample import decode, encode
 from fulora.diffusion.training.objective import encode as encode_for_training
 
+pytestmark = pytest.mark.slow
+
 MEAN, STD = [-1.6574, 1.886, -1.383, 2.5155], [8.4927, 5.9022, 6.5498, 5.2299]
 """Those of Playground v2.5, which is of SDXL's kind."""
 

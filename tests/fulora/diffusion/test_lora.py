@@ -102,6 +102,7 @@ def test_kaiming_is_kohyas_start(backbone: Path) -> None:
         assert not up.any()
 
 
+@pytest.mark.slow
 def test_both_text_encoders_of_sdxl_are_adapted(tmp_path: Path) -> None:
     with torch.device("meta"):
         pipe = build("sdxl", tmp_path, small=True, seed=0)
@@ -111,6 +112,7 @@ def test_both_text_encoders_of_sdxl_are_adapted(tmp_path: Path) -> None:
     assert len(all_lora_parameters(pipe)) == sum(counts)
 
 
+@pytest.mark.slow
 def test_sd_1_has_kohyas_264_modules(tmp_path: Path) -> None:
     with torch.device("meta"):
         pipe = build("sd1", tmp_path, small=False, seed=0)

@@ -54,6 +54,7 @@ NOISE = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("header", "trained", "other"),
     [*((one, "v_prediction", "epsilon") for one in VELOCITY), *((one, "epsilon", "v_prediction") for one in NOISE)],

@@ -264,6 +264,7 @@ def loaded(pipe: Pipeline) -> set[bytes]:
     return {weight.detach().numpy().tobytes() for weight in weights}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("clip_skip", [1, 2])
 def test_the_code_of_the_card_loads_the_lora_and_draws(
     clip_skip: int, backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -286,6 +287,7 @@ def test_the_code_of_the_card_loads_the_lora_and_draws(
         assert (picture.mode, picture.size) == ("L", (64, 64))
 
 
+@pytest.mark.slow
 def test_the_code_of_a_card_for_sdxl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shallow_sdxl: None) -> None:
     cfg = LoraConfig(rank=2, resolution_px=64, clip_skip=2)
     base = build("sdxl", tmp_path / "words", small=True, seed=0)

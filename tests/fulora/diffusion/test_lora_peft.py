@@ -40,6 +40,7 @@ def rewritten(folder: Path, **values: Any) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [{}, {"use_rslora": True}, {"use_dora": True}, {"alpha_pattern": {".*q.*": 1.0}}])
 @pytest.mark.parametrize("part", ["unet", "text_encoder"])
 def test_a_folder_of_peft_is_what_peft_makes_of_it(

@@ -74,6 +74,7 @@ def plain(backbone: Path, cfg: LoraConfig, examples: Examples, prediction: str) 
     return losses, torch.cat([p.detach().flatten() for p in parameters])
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")  # peft asks transformers for it
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
 def test_ten_steps_are_those_of_a_plain_peft_loop(backbone: Path, examples: Examples, prediction: str) -> None:

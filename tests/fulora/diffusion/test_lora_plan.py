@@ -90,6 +90,7 @@ def test_parameters_are_those_that_learn(pipe: Pipeline, backbone: Path, example
     ]
 
 
+@pytest.mark.slow
 def test_sd_15_has_the_authors_number_of_parameters(tmp_path: Path, memory: object) -> None:
     """589,824 a rank (fu_lora.md, computed from kohya's 264 modules), 18 % of them in the text encoder."""
     with torch.device("meta"):

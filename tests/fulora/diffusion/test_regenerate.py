@@ -28,6 +28,8 @@ from fulora.diffusion.sets.regenerate import RegeneratedImage, regenerate
 from fulora.diffusion.sets.shard_writer import write_image
 from fulora.engine import InProcess
 
+pytestmark = pytest.mark.slow
+
 FETAL = label_set("fetal_planes")
 
 FIRST_TRIES = {1, 4, 7, 10}

@@ -1,7 +1,7 @@
 """The sampling loop against diffusers' own pipelines, its guidance, and the ways from seeds to noise and to pixels."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, get_args
@@ -20,6 +20,8 @@ from fulora.diffusion.sampling import sample
 from fulora.diffusion.sampling.sample import Guidance, decode, denoise, encode, image_seed, start_noise, to_pixels
 from fulora.diffusion.sampling.samplers import as_numpy_2, build_sampler
 
+pytestmark = pytest.mark.slow
+
 SAMPLERS: tuple[Sampler, ...] = get_args(Sampler)
 SEEDS = (11, 12)
 PROMPTS = ["a photo of fetal brain", "a photo of fetal femur"]
@@ -31,10 +33,14 @@ SIZE_PX = (64, 96)
 
 
 @pytest.fixture(scope="module")
-def pipes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Pipeline]:
+def pipes(
+    tmp_path_factory: pytest.TempPathFactory, make_sdxl_shallow: Callable[[pytest.MonkeyPatch], None]
+) -> dict[str, Pipeline]:
     """Small ones of each architecture: two that predict noise, and one, of SD 2.x, that predicts velocity."""
     names: tuple[Any, ...] = ("sd1", "sd2-v", "sdxl")
-    return {name: build(name, tmp_path_factory.mktemp(name), small=True, seed=0) for name in names}
+    with pytest.MonkeyPatch.context() as patch:
+        make_sdxl_shallow(patch)
+        return {name: build(name, tmp_path_factory.mktemp(name), small=True, seed=0) for name in names}
 
 
 def noise_of(size_px: tuple[int, int] = SIZE_PX) -> Tensor:

@@ -28,6 +28,8 @@ from fulora.diffusion.sets.shard_writer import make_shard
 from fulora.diffusion.sets.shards import RejectedImage, Shard, read_shard
 from fulora.files import DiskFullError, raise_on_disk_full
 
+pytestmark = pytest.mark.slow
+
 EIGHT = Shard("brain", 1, 8, 16)
 Spoil = Callable[[ImageRequest], Fault | None]
 

@@ -56,6 +56,7 @@ def test_other_words_may_be_given(tmp_path: Path) -> None:
     assert build_tokenizer(tmp_path, ["cyst"]).tokenize("cyst") == ["cyst</w>"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("pad", "pad_id"), [(END, 49407), ("!", 0)])
 def test_clips_tokenizer_gives_the_ids_of_open_clip(tmp_path: Path, pad: str, pad_id: int) -> None:
     tokenizer = build_clip_tokenizer(tmp_path, pad)

@@ -297,6 +297,7 @@ def test_a_wrong_checksum_of_the_compression_at_the_very_end(tmp_path: Path, end
     refused(tmp_path, bytes(content), "damaged or incomplete")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_damage_anywhere_is_an_archive_error_or_does_no_harm(tmp_path: Path, ending: str) -> None:
     content, rng = packed(FILES | {"data/b.csv": b"1;2\n" * 50}, ending), np.random.default_rng(7)

@@ -272,6 +272,7 @@ CHANGES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", CHANGES)
 def test_confirming_other_content_than_was_reviewed_is_refused(export: Path, change: Callable[[Path], str]) -> None:
     message = change(export)
@@ -355,6 +356,7 @@ def take_audit(images: Path) -> str:
     return r"no text was searched in this set, or its audit/ was removed"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [change_picture, take_picture, add_picture, take_image_sheet, take_audit])
 def test_an_image_set_that_is_not_as_it_was_shown_is_refused(images: Path, change: Callable[[Path], str]) -> None:
     message = change(images)

@@ -75,6 +75,7 @@ def test_a_saved_split_decides(tmp_path: Path) -> None:
         list(Curation(config(), [SourceInputs(folder, tmp_path / "split.json")]).pictures())
 
 
+@pytest.mark.slow
 def test_patients_who_share_a_picture_stay_together(tmp_path: Path) -> None:
     folder = folder_of_planes(tmp_path / "in", 10)
     for number in range(1, 5):  # five are chained to each other by copies, under other encodings
@@ -146,6 +147,7 @@ def test_what_cannot_be_used_stops_the_work_or_is_listed(tmp_path: Path) -> None
     assert "P1_brain.png: cannot be read" in (tmp_path / "out" / "audit" / "left_out.txt").read_text()
 
 
+@pytest.mark.slow
 def test_hugging_face_opens_a_set_with_its_audit_and_splits(tmp_path: Path) -> None:
     datasets = pytest.importorskip("datasets")
     images, curation, _ = written(folder_of_planes(tmp_path / "in"), tmp_path / "out")

@@ -61,6 +61,7 @@ def screen(picture: np.ndarray, margin: int = 40) -> tuple[np.ndarray, np.ndarra
     return np.maximum(frame, over), over > 8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("site", ["A", "B", "C", "D", "base1"])
 @pytest.mark.parametrize("size_px", [128, 256])
 def test_text_around_a_phantom_goes_and_the_phantom_stays(site: str, size_px: int) -> None:

@@ -619,6 +619,7 @@ def test_a_file_that_changed_since_it_was_listed(tmp_path: Path) -> None:
         image.load()
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize(
     "syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless, JPEG2000Lossless, JPEGBaseline8Bit]

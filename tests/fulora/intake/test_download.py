@@ -347,6 +347,7 @@ download(what, Path(sys.argv[1]), base_url=sys.argv[2])
 """
 
 
+@pytest.mark.slow
 def test_a_killed_download_goes_on_where_it_was(tmp_path: Path) -> None:
     body = np.random.default_rng(2).bytes(4_000_003)
     server, to = Server({"big.bin": body}, pause_s=0.01), tmp_path / "data"

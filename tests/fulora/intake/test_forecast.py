@@ -28,6 +28,7 @@ def foreseen(source: AnySource, inputs: SourceInputs, **options: bool) -> Counte
     return Counter((image.plane, image.split) for image in found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "more",
     [

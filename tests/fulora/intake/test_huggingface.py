@@ -156,6 +156,7 @@ def test_listing_the_rows_decodes_no_picture(tmp_path: Path, monkeypatch: pytest
     assert opened == ["own, train, row 3"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["parquet", "arrow"])
 def test_pictures_are_never_all_in_memory(kind: str, tmp_path: Path) -> None:
     size, count = 2**20, 16

@@ -192,6 +192,7 @@ def auc(positive: NDArray[np.float64], negative: NDArray[np.float64]) -> float:
     return float((positive[:, None] > negative[None, :]).mean())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("other_site", ["base1", "B", "C", "D"])
 def test_site_shift_shows_in_grey_levels(other_site: str) -> None:
     one, two = features("A", 0), features(other_site, 0)

@@ -22,6 +22,7 @@ def named(pixels: np.ndarray, at: tuple[int, int], level: int = 235) -> tuple[np
     return np.where(over > 0, over, pixels).astype(np.uint8), over > 60
 
 
+@pytest.mark.slow
 @needs_detector
 def test_a_name_goes_on_tissue_and_at_the_edge() -> None:
     pixels = draw("brain", [1], site="B", size_px=512, seed=2).images[0]

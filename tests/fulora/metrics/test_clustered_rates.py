@@ -24,12 +24,14 @@ def limits(lowest: float, highest: float) -> tuple[float, float]:
     return low.ppf(CHANCE / 2) / COHORTS, high.isf(CHANCE / 2) / COHORTS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("test", ["sign flip", "Durkalski", "Obuchowski", "Yang"])
 def test_clustered_tests_reject_as_often_as_they_say(found: dict[str, float], test: str) -> None:
     low, high = limits(0.035, 0.065)
     assert low <= found[test] <= high
 
 
+@pytest.mark.slow
 def test_mcnemars_test_that_ignores_patients_rejects_too_often(found: dict[str, float]) -> None:
     assert found["McNemar"] > limits(0.035, 0.065)[1]
 

@@ -65,6 +65,7 @@ def test_tests_are_those_of_the_right_and_wrong_answers(rows: list[ComparisonRow
     assert first.p == sign_flip_test(other, ours, PATIENTS, seed=0)
 
 
+@pytest.mark.slow
 def test_sites_are_adjusted_by_holm(rows: list[ComparisonRow]) -> None:
     sites = [row for row in rows if row.group.kind == "site"]
     assert [row.group for row in sites] == [ImageGroup("site", name) for name in ("DZA", "EGY", "GHA", "MWI", "UGA")]
@@ -73,6 +74,7 @@ def test_sites_are_adjusted_by_holm(rows: list[ComparisonRow]) -> None:
     assert all(row.p_holm is None for row in rows if row.group == ALL_IMAGES)
 
 
+@pytest.mark.slow
 def test_the_same_answers_differ_by_nothing_and_are_bounded() -> None:
     rows = compare(GOOD, GOOD, range(5), None, DRAWN)
     assert {row.difference.value for row in rows} == {0.0}

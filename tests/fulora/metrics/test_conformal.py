@@ -14,6 +14,7 @@ def test_the_rank_is_exact() -> None:
     assert lower_threshold(np.zeros(0), 0.05) == -np.inf
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [19, 50, 99])
 def test_a_further_score_is_rejected_as_often_as_stated_at_most(n: int) -> None:
     """5 %, in 20,000 draws of n + 1 scores: n calibrate, the last is judged."""

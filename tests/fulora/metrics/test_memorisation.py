@@ -38,6 +38,7 @@ def found_of(
     return memorisation(made, among_real, patients, trained, same_patient=usual, draws=draws, seed=seed)
 
 
+@pytest.mark.slow
 def test_it_rejects_as_often_as_it_says_where_nothing_was_memorised() -> None:
     """A nominal 5 %: bulk and tail, 400 cohorts of 30 patients who trained and 20 held out."""
     rejected = {"bulk": 0, "either": 0}
@@ -52,6 +53,7 @@ def test_it_rejects_as_often_as_it_says_where_nothing_was_memorised() -> None:
     assert rejected["either"] / trials <= 0.07
 
 
+@pytest.mark.slow
 def test_a_test_that_exchanges_images_would_reject_too_often() -> None:
     """Why patients are exchanged: with one patient an image, the same cohorts reject far more often than 5 %."""
     rejected = 0
@@ -64,6 +66,7 @@ def test_a_test_that_exchanges_images_would_reject_too_often() -> None:
     assert rejected > 15
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("share", "least_power"), [(0.01, 0.2), (0.02, 0.6), (0.05, 0.9), (0.2, 1.0)])
 def test_planted_copies_are_found(share: float, least_power: float) -> None:
     """So many of 1,000 synthetic images are slightly changed copies of images of 50 patients who trained, of 100.

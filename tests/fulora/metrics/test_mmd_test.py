@@ -15,6 +15,7 @@ def patients(rng: np.random.Generator, count: int, images: int, shift: float = 0
     return Sample(rows, np.repeat(np.arange(count), images))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("images", [1, 4])
 def test_it_rejects_as_often_as_it_says_where_nothing_differs(images: int) -> None:
     """A nominal 5 %: 400 cohorts of 25 patients with one or four images against 60 single images."""

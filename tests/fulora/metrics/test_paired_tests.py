@@ -72,6 +72,7 @@ def reference() -> ModuleType:
     return module
 
 
+@pytest.mark.slow
 def test_the_reference_script_agrees(reference: ModuleType) -> None:
     """What it calls Durkalski's is Yang's statistic; its permutations are drawn otherwise, so those agree about."""
     cohort = reference.simulate(np.random.default_rng(1))

@@ -20,6 +20,7 @@ def pooled_variation(accuracies: tuple[float, float], patient: float, interactio
     return p.paired_variation(a, b, patients)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("accuracies", "patient", "interaction"), [((0.75, 0.82), 0.2, 0.4), ((0.75, 0.80), 0.3, 0.0)])
 def test_the_formula_agrees_with_simulated_cohorts(
     accuracies: tuple[float, float], patient: float, interaction: float

@@ -50,6 +50,7 @@ def test_p_values_are_scipys_adjusted_as_statsmodels_does() -> None:
     assert max(wins) > 0
 
 
+@pytest.mark.slow
 def test_a_weight_counts_a_case_as_often() -> None:
     weights = RNG.multinomial(60, np.full(60, 1 / 60), size=3).astype(float)
     found = r.win_p_values(SCORES[:2], weights, higher_is_better=True)

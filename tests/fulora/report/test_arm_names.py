@@ -95,6 +95,7 @@ def dice(value: float) -> Measurement:
     )
 
 
+@pytest.mark.slow
 def test_adapted_clips_of_any_name_have_a_figure_and_a_file_each(tmp_path: Path) -> None:
     rows = [
         AlphaScore(alpha=alpha, population="p", value=0.5, low=0.4, high=0.6, n_images=9, n_patients=3)
@@ -146,6 +147,7 @@ def test_thirty_classes_are_readable(tmp_path: Path) -> None:
         assert 2000 < picture.width < 4000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [2, 5, 12, 13, 50])
 def test_matrices_of_any_size_are_drawn(count: int) -> None:
     """Of many classes most cells are empty, as those of a classifier are."""

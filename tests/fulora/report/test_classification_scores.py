@@ -21,6 +21,7 @@ def row(quantity: str, group: ImageGroup = ALL_IMAGES) -> ScoreRow:
     return ScoreRow(quantity, "own decision", 3, ("brain", "femur"), group, Interval(0.7, 0.5, 0.9, 13, 6))
 
 
+@pytest.mark.slow
 def test_a_figure_has_the_matrix_and_the_accuracies_side_by_side() -> None:
     rows = [row("accuracy"), row("macro F1"), row("accuracy", SITE), row("recall", ImageGroup("class", "brain"))]
     png = plot_scores(CONFUSION, rows)

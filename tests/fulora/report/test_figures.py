@@ -37,6 +37,7 @@ def opened(png: bytes) -> Pil.Image:
     return Pil.open(io.BytesIO(png))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DRAWINGS)
 def test_figures_are_png_of_sane_size_and_always_the_same(name):
     before = dict(mpl.rcParams)

@@ -87,6 +87,7 @@ def report(out: Path, text: str) -> Path:
     return out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", HOSTILE)
 def test_the_page_shows_any_text_as_it_is(tmp_path: Path, text: str) -> None:
     shown, plain = (
@@ -100,6 +101,7 @@ def test_the_page_shows_any_text_as_it_is(tmp_path: Path, text: str) -> None:
     assert ("alt", text) in shown.attributes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", HOSTILE)
 def test_the_report_in_markdown_shows_any_text_as_it_is(tmp_path: Path, text: str) -> None:
     render = MarkdownIt("commonmark").enable("table").render
@@ -178,6 +180,7 @@ def test_no_spreadsheet_runs_a_cell_of_a_report(tmp_path: Path, text: str) -> No
     assert f"'{text}" in path.read_text().replace('""', '"')
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*HOSTILE, *FORMULAS, "a\nb", "\x1b[31m", "$$", "__"])
 def test_figures_are_drawn_with_any_name(name: str) -> None:
     assert plot_losses({name: [(0, 1.0), (1, 0.5)], "b": [(0, 1.0), (1, 0.5)]}, name)

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 from image_rows import synthetic_row
 from PIL import Image as Pil
 from report_pages import images_of, page_of_parts, recorded, stored
@@ -18,6 +19,7 @@ from fulora.stage import Artifact
 FETAL = label_set("fetal_planes")
 
 
+@pytest.mark.slow
 def test_the_grids_show_each_set_in_its_own_row(tmp_path: Path) -> None:
     grays = {"real": 40, "base": 120, "lora": 200}
     real, base, lora = (images_of(tmp_path / name, FETAL, gray=gray, each=3) for name, gray in grays.items())

@@ -71,6 +71,7 @@ def test_the_best_validated_weights_are_kept(tmp_path: Path, monkeypatch: pytest
     assert not all(torch.equal(kept[name], seen[2][name]) for name in kept)
 
 
+@pytest.mark.slow
 def test_the_average_of_the_weights_is_evaluated_and_kept(tmp_path: Path) -> None:
     """With a decay of 0 the average is the weights themselves; with another it is not, and training goes on alike."""
     pairs = ImageMaskPairs(*ellipses(4, seed=4))
@@ -122,6 +123,7 @@ def test_epochs_take_as_many_steps_as_the_images_need(tmp_path: Path) -> None:
     assert load_unet(tmp_path).cfg.epochs == 2
 
 
+@pytest.mark.slow
 def test_synthetic_images_weigh_what_the_config_says(tmp_path: Path) -> None:
     images, masks = ellipses(4, seed=6)
     losses = []

@@ -18,6 +18,7 @@ def narrow(**changes: object) -> UnetConfig:
     return UnetConfig.model_validate({"encoder": "resnet18", "decoder_channels": (16, 16, 16, 8, 8), **changes})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", get_args(Architecture))
 def test_any_size_gives_logits_of_that_size(architecture: Architecture, tmp_path: Path) -> None:
     encoder = "none" if architecture.startswith("monai_") else "resnet18"
@@ -54,6 +55,7 @@ def test_padding_changes_nothing_inside() -> None:
     assert model.normalise(images[:, :50]).shape == (2, 3, 64, 96)
 
 
+@pytest.mark.slow
 def test_an_encoder_starts_from_a_file(tmp_path: Path) -> None:
     source = build_unet(narrow(seed=3)).net
     encoder = source.get_submodule("encoder").state_dict()
