@@ -14,6 +14,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 JOBS = {
+    "assess": "pipelines.jobs.assess",
     "classify": "pipelines.jobs.classify",
     "generate": "pipelines.jobs.generate",
     "measure": "pipelines.jobs.measure",
@@ -21,6 +22,7 @@ JOBS = {
     "read_images": "pipelines.jobs.images",
     "score": "pipelines.jobs.score",
     "score_masks": "pipelines.jobs.score_masks",
+    "segment": "pipelines.jobs.segment",
     "train_classifier": "pipelines.jobs.train_classifier",
     "train_lora": "pipelines.jobs.train_lora",
     "train_unet": "pipelines.jobs.train_unet",

@@ -1,3 +1,4 @@
+from pipelines.jobs.assess import assess as assess
 from pipelines.jobs.classify import classify as classify
 from pipelines.jobs.generate import generate as generate
 from pipelines.jobs.images import read_images as read_images
@@ -5,6 +6,7 @@ from pipelines.jobs.measure import measure as measure
 from pipelines.jobs.mix import mix as mix
 from pipelines.jobs.score import score as score
 from pipelines.jobs.score_masks import score_masks as score_masks
+from pipelines.jobs.segment import segment as segment
 from pipelines.jobs.train_classifier import train_classifier as train_classifier
 from pipelines.jobs.train_lora import train_lora as train_lora
 from pipelines.jobs.train_unet import train_unet as train_unet

@@ -1,13 +1,10 @@
 """`fulora assess`: fidelity, diversity, copies, label truth and shortcuts of synthetic images."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from fulora.assessment.config import AssessConfig
-from fulora.assessment.trusted_encoders import trusted_digests
 from pipelines.commands.options import Device, DrawSeed, JsonFile
 from pipelines.commands.output import write_json
 
@@ -80,43 +77,26 @@ def assess(
 
       fulora assess synthetic --real planes --train planes --out assessment
     """
-    from fulora.assessment.assess import as_json
-    from fulora.assessment.folders import assess_folders
-    from fulora.assessment.verdicts import describe_memorisation
-    from pipelines.jobs.assessments import write_assessment
+    from pipelines.jobs.assess import assess as assess_images
 
-    encoders = tuple(encoder or DEFAULT)
-    config = AssessConfig(
-        encoders=encoders,
-        false_reject=false_reject,
-        draws=draws,
-        seed=seed,
-        trusted_encoders=trusted_digests(encoders) if trust_encoder else (),
-        device=device,
-    )
-    result = assess_folders(
+    result = assess_images(
         synthetic,
         real,
-        config,
         train=train,
+        out=out,
+        report=report,
+        encoders=tuple(encoder or DEFAULT),
+        trust_encoder=trust_encoder,
         labels=labels,
         prompts=prompts,
         clip=clip,
         judges=judges,
+        false_reject=false_reject,
+        draws=draws,
+        seed=seed,
         cache=cache,
+        device=device,
     )
-    if report is not None:
-        from fulora.report.assessment import write_assessment_report
-
-        write_assessment_report(
-            report, result.sets, result.findings, result.rows, title=f"Synthetic images: {synthetic.name}"
-        )
-    for folder in dict.fromkeys(folder for folder in (out, report) if folder is not None):
-        write_assessment(folder, result, synthetic, clip=clip, judges=judges)
-    if write_json(json_file, json.loads(as_json(result.findings))):
+    if write_json(json_file, result.to_json()):
         return
-    print("\n".join([*map(str, result.findings.verdicts), *describe_memorisation(result.findings.encoders)]))
-    if report is not None:
-        print(report / "report.html")
-    if out is not None:
-        print(out)
+    print("\n".join([*result.verdicts, *map(str, result.paths)]))

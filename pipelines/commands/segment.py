@@ -1,7 +1,7 @@
 """`fulora segment`: train a segmentation network, and draw the masks of a folder of images with several."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -9,9 +9,6 @@ from fulora import progress
 from pipelines.commands.options import ConfigOption, Device, JsonFile, Overrides, Quiet, Work
 from pipelines.commands.trainings import DryRun, Out, Start, TrainingSet, run_training, split_settings
 from pipelines.commands.verify import typed
-
-if TYPE_CHECKING:
-    from fulora.mask_folders.segment import SegmentedFolder
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Segmentation: train a network, predict masks.")
 
@@ -79,27 +76,11 @@ def segment(
 
       fulora measure hc masks --pixel-sizes pixel_sizes.csv --out hc.csv
     """
-    from fulora.mask_folders.segment import segment_folder
-    from fulora.segmentation.config import SegmentConfig
+    from pipelines.jobs.segment import segment as segment_pictures
 
-    config = SegmentConfig(flip=flip, clean=not raw, batch_size=batch_size)
-    result = segment_folder(pictures, unet, out, config, device=device)
+    segmented = segment_pictures(pictures, unet, out, flip=flip, raw=raw, batch_size=batch_size, device=device)
     if overlays is not None:
-        overlays.write_bytes(_plot(result))
+        overlays.write_bytes(segmented.png())
+    result = segmented.result
     meaning = ", ".join(f"{number} is {name}" for number, name in result.structures.items())
     print(f"{result.masks} masks in {out}: {meaning}" + (f"; {result.empty} are empty" if result.empty else ""))
-
-
-def _plot(result: "SegmentedFolder") -> bytes:
-    import numpy as np
-
-    from fulora.report.overlays import Overlay, plot_overlays
-
-    return plot_overlays(
-        {
-            "masks": [
-                Overlay(image, np.zeros_like(mask), mask, Path(name).name)
-                for name, (image, mask) in result.examples.items()
-            ]
-        }
-    )
