@@ -58,8 +58,15 @@ class ImagesUnderTest:
             leave_out: classes of images that are left out, by name.
 
         Raises:
-            LabelSetError: if an image shows a class that is neither in `labels` nor left out.
+            LabelSetError: if an image shows a class that is neither in `labels` nor left out, or none of the set shows
+                a class to leave out.
         """
+        shown = Counter(row.plane for row in self.source.iter_rows())
+        if absent := [name for name in leave_out if name not in shown]:
+            raise LabelSetError(
+                f"{self.source.path}: no image of {', '.join(map(repr, absent))}, which is to be left out; there are "
+                f"{_counted(shown)}"
+            )
         refuse_unnamed_classes(self.rows(), labels, leave_out=leave_out, where=str(self.source.path))
         if self.labelled and self.split == "test" and not leave_out and same_classes(self.source.label_set(), labels):
             return self.source
@@ -89,14 +96,9 @@ def refuse_unnamed_classes(
         where: the folder of the images, for the message.
 
     Raises:
-        LabelSetError: if there are any, with their numbers; or if an image of a class to leave out does not exist.
+        LabelSetError: if there are any, with their numbers.
     """
     counts = Counter(row.plane for row in rows if row.plane != UNLABELLED)
-    if absent := [name for name in leave_out if name not in counts]:
-        raise LabelSetError(
-            f"{where}: no image of {', '.join(map(repr, absent))}, which is to be left out; there are "
-            f"{_counted(counts)}"
-        )
     others = {name: count for name, count in counts.items() if name not in (*labels.names, *leave_out)}
     if others:
         raise LabelSetError(
@@ -132,8 +134,9 @@ def read_tested_images(
         SourceError, ConfigError: if the layout of the folder is unknown, or a setting is invalid.
     """
     folder, given = Path(images.path if isinstance(images, Images) else images), dict(settings or {})
+    notes: tuple[str, ...] = ()
     if not given and not unlabelled and is_image_set(folder):
-        source, notes = open_images(folder, None, Path(work), command=command), ()
+        source = open_images(folder, None, Path(work), command=command)
     else:
         source, notes = _curate(folder, given, unlabelled, Path(work), command)
     tested = ImagesUnderTest(source, split, all(row.plane != UNLABELLED for row in source.iter_rows()), notes)
@@ -177,7 +180,7 @@ def _holds_pictures_alone(folder: Path) -> bool:
 def _refuse_untestable(tested: ImagesUnderTest) -> None:
     folder, rows = tested.source.path, tested.rows()
     if not rows:
-        counts = Counter(row.split for row in tested.source.iter_rows())
+        counts = Counter[str](row.split for row in tested.source.iter_rows())
         raise UntestableImagesError(
             f"{folder}: no images in the split {tested.split}; there are {_counted(counts)}. Choose another with "
             f"--split ({', '.join([*counts, 'all'])})"

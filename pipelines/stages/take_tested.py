@@ -39,7 +39,7 @@ def take_tested(out: Path, config: TakeTestedConfig, images: ImageSet) -> ImageS
     from fulora.data.patient_numbers import different_patients, note_different_patients
     from fulora.engine import threaded
 
-    rows = images.rows() if config.split in ("all", "each") else images.rows(config.split)
+    rows = images.rows(None if config.split == "all" or config.split == "each" else config.split)
     moved = {} if config.split == "each" else {"split": "test"}
     chosen = [(row, row.changed(**moved)) for row in rows if row.plane not in config.leave_out]
     copied = threaded(partial(_copy_files, images.path, out), chosen)
