@@ -121,7 +121,7 @@ def classify(
         command=typed(),
     )
     result = None if dry_run else job.predict()
-    tables = job.plan() if result is None else result.tables
+    tables = job.planned() if result is None else result.tables
     if write_json(json_file, {"path": None if result is None else str(result.path), "tables": table_facts(tables)}):
         return
     for table in tables:

@@ -113,7 +113,7 @@ class ClassifyJob:
     work: Path = WORK
     command: str = ""
 
-    def plan(self) -> list[Table]:
+    def planned(self) -> list[Table]:
         """Check everything, and return the images and what would be predicted by what; nothing is predicted.
 
         Raises:
