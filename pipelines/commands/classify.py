@@ -84,6 +84,9 @@ def classify(
     ] = None,
     draws: Annotated[int, typer.Option(min=1, help="Bootstrap draws of patients; 10000 for a paper.")] = 2000,
     device: Device = "auto",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print images, classifiers and device; predict nothing.")
+    ] = False,
     json_file: JsonFile = None,
     work: Work = Path("work"),
     quiet: Quiet = False,
@@ -101,27 +104,27 @@ def classify(
 
       fulora classify predict classifier new_pictures --out predictions
     """
-    from pipelines.jobs.classify import classify as run
+    from pipelines.jobs.classify import ClassifyJob
 
     progress.show(not quiet)
-    result = run(
-        model,
-        images,
-        out,
-        also=also or (),
+    job = ClassifyJob(
+        models=(model, *(also or ())),
+        images=images,
+        out=out,
         split=split,
         unlabelled=unlabelled,
-        leave_out=leave_out or (),
+        leave_out=tuple(leave_out or ()),
         curation=curation_settings(overrides),
         draws=draws,
         device=device,
         work=work,
         command=typed(),
     )
-    scores = None if result.scores is None else [row.model_dump(mode="json") for row in result.scores]
-    if write_json(json_file, {"path": str(out), "tables": table_facts(result.tables), "scores": scores}):
+    result = None if dry_run else job.predict()
+    tables = job.planned() if result is None else result.tables
+    if write_json(json_file, {"path": None if result is None else str(result.path), "tables": table_facts(tables)}):
         return
-    for table in result.tables:
+    for table in tables:
         print_table(table)
-    for file in result.files:
+    for file in () if result is None else result.files:
         print(file)

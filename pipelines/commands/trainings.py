@@ -27,7 +27,7 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Print images, network, 
 class Job(Protocol):
     """A training that can be planned and run."""
 
-    def plan(self) -> list[Table]:
+    def planned(self) -> list[Table]:
         """Return what the training takes."""
 
     def train(self) -> Training:
@@ -60,7 +60,7 @@ def curation_settings(overrides: list[str] | None) -> dict[str, Any]:
 def run_training(job: Job, *, dry_run: bool, json_file: Path | None) -> None:
     """Train, print the table of the log, then the folder; or print the plan."""
     trained = None if dry_run else job.train()
-    tables = job.plan() if trained is None else [trained.table]
+    tables = job.planned() if trained is None else [trained.table]
     if write_json(json_file, {"path": None if trained is None else str(trained.path), "tables": table_facts(tables)}):
         return
     for table in tables:

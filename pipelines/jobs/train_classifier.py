@@ -88,7 +88,7 @@ class ClassifierJob:
     work: Path = WORK
     command: str = ""
 
-    def plan(self) -> list[Table]:
+    def planned(self) -> list[Table]:
         """Check everything, and return the images and what their training takes; nothing is trained.
 
         Raises:

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from fulora.config import validated
+from fulora.data.image import ImageSetError
 from fulora.data.image_set import ImageSet
+from fulora.data.structures import outputs_of, structures_of
 from fulora.job_folder import make_in
 from fulora.segmentation.config import UnetConfig
 from fulora.stage import Source
@@ -20,6 +22,8 @@ from pipelines.jobs.trainings import Training
 from pipelines.stages.train_unet import train_unet as stage
 
 METRIC = "validation_dice"
+SHOWN = 3
+"""How many images a message names."""
 
 
 def train_unet(
@@ -89,16 +93,18 @@ class UnetJob:
     work: Path = WORK
     command: str = ""
 
-    def plan(self) -> list[Table]:
+    def planned(self) -> list[Table]:
         """Check everything but the pixels of masks, and return the images and what their training takes.
 
         Raises:
             ValueError: if the training could not run.
         """
+        check_masks(self._images)
         return plan_tables(self._images, f"a segmentation network would be trained in {self.out}", self._facts())
 
     def train(self) -> Training:
         """Train the network, or continue its training; nothing is done if it is finished."""
+        check_masks(self._images)
         made = make_in(self.out, stage, self.command, self.cfg, images=self._images, start=self._start)
         return with_selected_step(Training("segmentation network", made.path), METRIC)
 
@@ -111,12 +117,11 @@ class UnetJob:
         return None if self.start is None else open_source(self.start, self.work, hint="--start names the weights")
 
     def _facts(self) -> dict[str, Cell]:
-        from fulora.data.structures import outputs_of, structures_of
         from fulora.segmentation.model import check_start
         from fulora.segmentation.networks import count_parameters
         from fulora.training.devices import pick_device
 
-        labels, rows = self._images.label_set(), self._images.rows("train")
+        labels = self._images.label_set()
         structures = structures_of(labels)
         cfg = self.cfg.with_outputs(outputs_of(labels))
         check_start(cfg, self.start)
@@ -127,9 +132,25 @@ class UnetJob:
             "parameters": count_parameters(cfg),
             "strategy": cfg.strategy,
             "structures": ", ".join(f"{number} {name}" for number, name in structures.items()),
-            "training images without a mask": sum(not row.mask_file for row in rows),
             "steps": cfg.steps if cfg.epochs is None else f"{cfg.epochs} epochs",
             "images a step": cfg.batch_size,
             "selection": folds or describe_validation(self._images, METRIC, cfg.evaluate_every),
             "device": str(pick_device(cfg.device)),
         }
+
+
+def check_masks(images: ImageSet) -> None:
+    """Refuse classes that do not say what masks hold, and images of training and validation that have no mask.
+
+    Raises:
+        StructureError, ImageSetError: if there are any.
+    """
+    structures_of(images.label_set())
+    rows = [*images.rows("train"), *images.rows("validation")]
+    missing = [row.image_id for row in rows if not row.mask_file]
+    if missing:
+        named = ", ".join(missing[:SHOWN])
+        raise ImageSetError(
+            f"{images.path}: {len(missing)} of {len(rows)} images have no mask, such as {named}; a segmentation "
+            "network learns from images with masks: curate them with their masks, or leave these out"
+        )

@@ -86,7 +86,7 @@ class ClipJob:
     work: Path = WORK
     command: str = ""
 
-    def plan(self) -> list[Table]:
+    def planned(self) -> list[Table]:
         """Check everything, and return the images and what the tuning takes; nothing is tuned.
 
         Raises:

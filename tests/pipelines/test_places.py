@@ -15,6 +15,10 @@ COMMANDS: dict[str, Callable[[Path, Path], tuple[str | Path, ...]]] = {
     "curate --work": lambda some, place: ("data", "curate", some, "--work", place),
     "train --work": lambda some, place: ("lora", "train", some, "--out", some / "lora", "--work", place),
     "segment --out": lambda some, place: ("segment", "predict", some, "--unet", some, "--out", place),
+    "classify train --out": lambda some, place: ("classify", "train", some, "--out", place),
+    "classify predict --out": lambda some, place: ("classify", "predict", some, some, "--out", place),
+    "clip tune --out": lambda some, place: ("clip", "tune", some, "--out", place),
+    "segment train --out": lambda some, place: ("segment", "train", some, "--out", place),
     "export --out": lambda some, place: ("export", some, "--format", "kohya", "--out", place),
     "assess --report": lambda some, place: ("assess", some, "--real", some, "--report", place),
     "assess --cache": lambda some, place: ("assess", some, "--real", some, "--cache", place),
@@ -28,7 +32,7 @@ def test_a_file_where_a_folder_is_named(tmp_path: Path, which: str, inside: str)
     (file := tmp_path / "file").write_text("kept")
     done = called(*COMMANDS[which](some, file / inside))
     assert done.code == 2
-    option = which.split()[1]
+    option = which.split()[-1]
     assert f"{file / inside}: {file} is a file; {option} names a folder: give another path" in done.stderr
     assert "Errno" not in done.stderr
     assert file.read_text() == "kept"

@@ -1,6 +1,7 @@
 """Classifiers trained and used by command, function and study: equal bytes; scores at once; what is refused."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -222,6 +223,25 @@ def test_a_dry_run_counts_and_writes_nothing(root: Path, planes: Path) -> None:
     assert not (root / "planned").exists()
     wrong = called("classify", "train", planes, "--dry-run", "architecture=timm/no_such", "stem=imagenet")
     assert "timm has no network 'no_such'" in str(wrong.exception)
+
+
+def test_a_dry_run_of_predictions_checks_for_leaks(root: Path, model: Path, others: Path, planes: Path) -> None:
+    words = ("classify", "predict", model, others, "--out", root / "planned", "--work", root / "work", "--dry-run")
+    facts = json.loads(worked(called(*words, "--json", "-")))
+    values = {row[""]: row["planned"] for row in facts["tables"][1]["rows"]}
+    assert (values["classifiers"], values["images"], values["patients"], values["sites"]) == ("model", 20, 5, 1)
+    assert values["scores"] == "with intervals of 2000 draws of patients"
+    assert not (root / "planned").exists()
+    leaked = called("classify", "predict", model, planes, "--split", "train", "--work", root / "work", "--dry-run")
+    assert isinstance(leaked.exception, OverlapError)
+
+
+def test_weights_of_unknown_origin_are_used_with_a_note(root: Path, model: Path, others: Path) -> None:
+    (unknown := root / "unknown").mkdir()
+    for name in ("model.safetensors", "model.json", "label_set.json", "training_classes.json"):
+        shutil.copy(model / name, unknown / name)
+    result = fu.classify(unknown, others, root / "by unknown", draws=100, work=root / "work")
+    assert "classifier unknown: its training data are unknown" in result.table.notes[-1]
 
 
 def test_an_interrupted_training_continues_exactly(

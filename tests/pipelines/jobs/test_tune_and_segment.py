@@ -183,7 +183,7 @@ def test_a_dry_run_of_a_network_counts_its_weights_and_names_structures(root: Pa
     values = {row[""]: row["planned"] for row in facts["tables"][1]["rows"]}
     trained = fu.train_unet(heads, root / "unet", settings={**UNET, **UNET_SHAPE}, work=root / "work")
     assert values["parameters"] == sum(weights.numel() for weights in load_unet(trained.path).net.parameters())
-    assert (values["structures"], values["training images without a mask"]) == ("1 head", 0)
+    assert values["structures"] == "1 head"
     assert values["selection"] == "validation_dice on 2 validation images, every 1 steps, selects the weights"
     assert not (root / "planned unet").exists()
     missing = called(*words, *settings, "encoder_weights=file")
@@ -196,3 +196,11 @@ def test_classes_without_structures_cannot_be_segmented(root: Path) -> None:
         fu.train_unet(plain, root / "no", settings=UNET, work=root / "work")
     with pytest.raises(ConfigError, match="demo: it has no `unet:` part"):
         fu.train_unet(plain, root / "no", config="demo")
+
+
+def test_images_without_masks_are_refused_before_anything_is_decoded(root: Path) -> None:
+    bare = write(root / "bare", HEAD).path
+    words = ("segment", "train", bare, "--out", root / "no", "--work", root / "work", *words_of(UNET))
+    for more in ((), ("--dry-run",)):
+        refused = called(*words, *more)
+        assert "bare: 5 of 5 images have no mask, such as 0-0, 1-0, 2-0; a" in str(refused.exception)
