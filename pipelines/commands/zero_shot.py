@@ -64,7 +64,7 @@ def zero_shot(
 
       fulora zero-shot work/curate-0123456789abcdef --clip demo --clip weights/fetalclip --out zero
 
-      fulora zero-shot planes --clip demo --prompts labels --prompts "mine: brain=a fetal brain; femur=a thigh bone"
+      fulora zero-shot planes --clip demo --prompts labels --prompts "mine: liver=a fetal liver; spleen=a spleen"
 
       fulora zero-shot my_images images.patient_pattern='Patient(\\d+)' --clip hub:laion/CLIP-ViT-B-32-laion2B-s34B-b79K
 
