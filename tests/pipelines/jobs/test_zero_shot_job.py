@@ -312,7 +312,7 @@ def test_a_tuned_clip_is_adapted_and_predicts_its_own_classes(
     refused(LabelSetError, "the tuned CLIP tuned have different classes", clip=root / "tuned", prompts=MORE)
     result = fu.zero_shot(images, out=root / "adapted", clip=root / "tuned", prompts=OWN, draws=DRAWS, work=work)
     assert result.summary["predictions"]["tuned, prompts"]["protocol"] == "adapted"
-    assert "CLIP tuned: its training data are unknown, and so is" in result.table.notes[0]
+    assert "CLIP tuned: its training data are unknown, and so is" in " ".join(result.table.notes)
 
 
 def test_a_device_that_is_missing_is_refused(refused: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
