@@ -93,13 +93,14 @@ def zero_shot(
         few_shot=few_shot or [],
         draws=draws,
         seed=seed,
+        device=device,
         work=work,
         command=typed(),
     )
     if dry_run:
         print_table(plan_table(compared, out, work))
         return
-    result = run_comparison(compared, out, work, device=device, command=typed())
+    result = run_comparison(compared, out, work, command=typed())
     if write_json(json_file, result.to_json()):
         return
     print_table(result.table)

@@ -83,17 +83,15 @@ def zero_shot(
         few_shot=few_shot,
         draws=draws,
         seed=seed,
+        device=device,
         work=Path(work),
         command=command,
     )
-    return run_comparison(compared, Path(out), Path(work), device=device, command=command)
+    return run_comparison(compared, Path(out), Path(work), command=command)
 
 
-def run_comparison(compared: Comparison, out: Path, work: Path, *, device: str = "auto", command: str = "") -> ZeroShot:
+def run_comparison(compared: Comparison, out: Path, work: Path, *, command: str = "") -> ZeroShot:
     """Make what is compared in `work`, and the folder of the result; arguments as for `zero_shot`."""
-    from fulora.training.devices import pick_device
-
-    pick_device(device)
     planned = compared.run(Workspace(work, InProcess(), plan=True))
     if is_finished(out, planned.fingerprints()):
         progress.note(f"{out}: is finished already")

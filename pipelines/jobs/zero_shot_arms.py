@@ -85,6 +85,7 @@ class Comparison:
         leave_out: classes of images that are left out.
         heads: None without a training set.
         score: how intervals are drawn; every two predictions are compared.
+        device: that the CLIPs compute on.
     """
 
     tested: ImagesUnderTest
@@ -94,6 +95,7 @@ class Comparison:
     leave_out: tuple[str, ...] = ()
     heads: Heads | None = None
     score: ScoreConfig = field(default_factory=ScoreConfig)
+    device: str = "auto"
 
     def rows(self) -> list[Image]:
         """Return the rows that are predicted on."""
