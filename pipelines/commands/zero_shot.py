@@ -64,7 +64,7 @@ def zero_shot(
 
       fulora zero-shot work/curate-0123456789abcdef --clip demo --clip weights/fetalclip --out zero
 
-      fulora zero-shot planes --clip demo --prompts labels --prompts "mine: brain=a fetal brain; femur=a thigh bone"
+      fulora zero-shot planes --clip demo --prompts labels --prompts "mine: liver=a fetal liver; spleen=a spleen"
 
       fulora zero-shot my_images images.patient_pattern='Patient(\\d+)' --clip hub:laion/CLIP-ViT-B-32-laion2B-s34B-b79K
 
@@ -93,13 +93,14 @@ def zero_shot(
         few_shot=few_shot or [],
         draws=draws,
         seed=seed,
+        device=device,
         work=work,
         command=typed(),
     )
     if dry_run:
         print_table(plan_table(compared, out, work))
         return
-    result = run_comparison(compared, out, work, device=device, command=typed())
+    result = run_comparison(compared, out, work, command=typed())
     if write_json(json_file, result.to_json()):
         return
     print_table(result.table)

@@ -42,7 +42,7 @@ def zero_shot(
 
     Example:
 
-        result = fu.zero_shot("planes", prompts={"brain": "a scan of a fetal brain", "other": "noise"}, out="zero")
+        result = fu.zero_shot("planes", prompts={"liver": "a liver", "spleen": "a spleen"}, out="zero")
 
     Args:
         images: an image set, whose split is predicted on; any other folder is curated once, all its images tested on.
@@ -83,17 +83,15 @@ def zero_shot(
         few_shot=few_shot,
         draws=draws,
         seed=seed,
+        device=device,
         work=Path(work),
         command=command,
     )
-    return run_comparison(compared, Path(out), Path(work), device=device, command=command)
+    return run_comparison(compared, Path(out), Path(work), command=command)
 
 
-def run_comparison(compared: Comparison, out: Path, work: Path, *, device: str = "auto", command: str = "") -> ZeroShot:
+def run_comparison(compared: Comparison, out: Path, work: Path, *, command: str = "") -> ZeroShot:
     """Make what is compared in `work`, and the folder of the result; arguments as for `zero_shot`."""
-    from fulora.training.devices import pick_device
-
-    pick_device(device)
     planned = compared.run(Workspace(work, InProcess(), plan=True))
     if is_finished(out, planned.fingerprints()):
         progress.note(f"{out}: is finished already")
@@ -108,10 +106,10 @@ def plan_table(compared: Comparison, out: Path, work: Path) -> Table:
     planned = Workspace(work, InProcess(), plan=True)
     made = compared.run(planned)
     is_finished(out, made.fingerprints())
-    rows, embedded = compared.tested.rows(), sum(1 for _ in compared.tested.source.iter_rows())
-    patients = len({row.patient_key for row in rows})
+    embedded = sum(1 for _ in compared.tested.source.iter_rows())
+    what = f"{len(compared.rows())} images of {compared.n_patients()} patients"
     return Table(
-        f"{len(rows)} images of {patients} patients by {len(made.predictions)} models, to {out}",
+        f"{what} by {len(made.predictions)} models, to {out}",
         [{"artifact": step.label, "state": step.state, "in": str(step.artifact.path)} for step in planned.steps],
         (
             f"classes: {', '.join(compared.labels.names)}",

@@ -10,6 +10,7 @@ from fulora.clip.prompts import prompts_of
 from fulora.clip.tuned_classes import refuse_tuned_on_others
 from fulora.data.comparisons import ComparisonsConfig
 from fulora.data.embeddings import Embeddings
+from fulora.data.image import Image
 from fulora.data.image_set import ImageSet
 from fulora.data.label_set import LabelSet
 from fulora.data.leak_check import describe_unknown, refuse_leaks
@@ -84,6 +85,7 @@ class Comparison:
         leave_out: classes of images that are left out.
         heads: None without a training set.
         score: how intervals are drawn; every two predictions are compared.
+        device: that the CLIPs compute on.
     """
 
     tested: ImagesUnderTest
@@ -93,6 +95,15 @@ class Comparison:
     leave_out: tuple[str, ...] = ()
     heads: Heads | None = None
     score: ScoreConfig = field(default_factory=ScoreConfig)
+    device: str = "auto"
+
+    def rows(self) -> list[Image]:
+        """Return the rows that are predicted on."""
+        return [row for row in self.tested.rows() if row.plane not in self.leave_out]
+
+    def n_patients(self) -> int:
+        """Return how many patients the images show."""
+        return len({row.patient_key for row in self.rows()})
 
     def prompt_texts(self) -> dict[str, dict[str, tuple[str, ...]]]:
         """Return the prompts of each class, by set."""
@@ -100,7 +111,7 @@ class Comparison:
 
     def notes(self) -> tuple[str, ...]:
         """Return what is noteworthy about the images, such as classes that none of them shows."""
-        shown = {row.plane for row in self.tested.rows()} - set(self.leave_out)
+        shown = {row.plane for row in self.rows()}
         absent = [name for name in self.labels.names if name not in shown]
         of_classes = f"no image shows {', '.join(absent)}; scores are averaged over the classes that images show"
         left_out = f"left out: images of {', '.join(self.leave_out)}"
@@ -141,7 +152,7 @@ class Comparison:
         refuse_tuned_on_others(clip.path, self.labels, whose=f"the images {self.tested.source.path.name}")
         learned = provenance_of(clip.path, f"CLIP {name}")
         distinct = different_patients(self.tested.source.path)
-        return describe_unknown(refuse_leaks([learned], self.tested.rows(), distinct_patients=distinct))
+        return describe_unknown(refuse_leaks([learned], self.rows(), distinct_patients=distinct))
 
     def _head_calls(
         self,

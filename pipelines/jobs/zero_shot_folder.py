@@ -10,9 +10,11 @@ from typing import Any
 from fulora.data.results import Predictions
 from fulora.data.score import Score
 from fulora.files import atomic_folder
+from fulora.integrity import check
 from fulora.job_folder import OutputFolderError
 from fulora.json_files import read_json
 from fulora.metrics.image_groups import ALL_IMAGES
+from fulora.stage import RECORD
 from pipelines.jobs.prediction_tables import REDECIDED, plot_predictions, write_predictions_csv, write_scores_csv
 from pipelines.jobs.zero_shot_arms import Comparison, Outcome
 from pipelines.jobs.zero_shot_result import (
@@ -32,6 +34,7 @@ def is_finished(out: Path, fingerprints: Mapping[str, str]) -> bool:
 
     Raises:
         OutputFolderError: if it holds other files, or the result of other images, CLIPs, prompts or settings.
+        DamagedArtifactError: if it holds this result, and predictions, embeddings or scores have changed.
     """
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return False
@@ -44,6 +47,8 @@ def is_finished(out: Path, fingerprints: Mapping[str, str]) -> bool:
             f"{out}: holds the predictions of other images, CLIPs, prompts or settings (other are: "
             f"{'; '.join(changed)}); name a new folder, or remove this one"
         )
+    for record in out.rglob(RECORD):
+        check(record.parent)
     return True
 
 
@@ -77,15 +82,16 @@ def write_zero_shot(out: Path, compared: Comparison, made: Outcome) -> None:
 
 def summarise(compared: Comparison, made: Outcome) -> dict[str, Any]:
     """Return the content of `summary.json`: what was predicted by what, and what the artifacts were made from."""
-    first = next(iter(made.predictions.values()))
-    shown = first.rows()
+    shown = next(iter(made.predictions.values())).rows()
+    patients, clusters = compared.n_patients(), len({row.patient_key for row in shown})
+    shared = f"{patients} patients are {clusters} in intervals and tests: some have identical pictures"
     tested = compared.tested
     return {
         "of": tested.source.path.name,
         "split": tested.split,
         "labelled": tested.labelled,
         "images": len(shown),
-        "patients": len({row.patient_key for row in shown}),
+        "patients": patients,
         "sites": dict(Counter(row.site for row in shown)),
         "classes": list(compared.labels.names),
         "images_by_class": dict(Counter(row.plane for row in shown)) if tested.labelled else {},
@@ -93,7 +99,7 @@ def summarise(compared: Comparison, made: Outcome) -> dict[str, Any]:
         "clips": {clip.name: clip.origin for clip in compared.clips},
         "prompts": compared.prompt_texts(),
         "predictions": {name: _about(one) for name, one in made.predictions.items()},
-        "notes": [*compared.notes(), *made.notes],
+        "notes": [*compared.notes(), *made.notes, *([shared] if clusters < patients else [])],
         "made_from": made.fingerprints(),
     }
 

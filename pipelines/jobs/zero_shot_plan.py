@@ -39,12 +39,16 @@ def plan_comparison(
     few_shot: Sequence[int],
     draws: int,
     seed: int,
+    device: str,
     work: Path,
     command: str,
 ) -> Comparison:
     """Return what is compared; arguments and errors as for `fulora.zero_shot`. A folder of images is curated first."""
+    from fulora.training.devices import pick_device
+
     if draws < MIN_DRAWS:
         raise ConfigError(f"draws is {draws}; at least {MIN_DRAWS} are needed")
+    pick_device(device)
     clips = named_clips([clip] if isinstance(clip, str | Path | ClipWeights) else clip)
     sets = named_prompts([prompts] if isinstance(prompts, str | Path | Mapping | PromptSet) else prompts)
     kinds = _kinds(heads, few_shot, train)
@@ -58,6 +62,7 @@ def plan_comparison(
         leave_out=_classes_left_out(leave_out, tested, trained_on),
         heads=None if trained_on is None else Heads(trained_on, kinds, tuple(few_shot), seed),
         score=ScoreConfig(draws=draws, seed=seed),
+        device=device,
     )
 
 

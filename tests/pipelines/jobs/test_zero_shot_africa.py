@@ -34,6 +34,8 @@ def test_the_african_training_half(data_root: Path, tmp_path: Path) -> None:
     assert [(row["model"], row["images"], row["patients"]) for row in result.table.rows] == [
         *(("demo, prompts", 217, 56), ("tiny, prompts", 217, 56)),
     ]
+    assert (result.summary["images"], result.summary["patients"]) == (217, 61)
+    assert "61 patients are 56 in intervals and tests: some have identical pictures" in result.table.notes
     flat = result.to_pandas()
     assert len(flat) == 2 * 217
     assert set(flat["true"]) == set(PROMPTS)

@@ -25,6 +25,7 @@ from fulora.data.label_set import LabelSet, LabelSetError
 from fulora.data.leak_check import OverlapError
 from fulora.data.provenance import Provenance, ProvenanceEntry
 from fulora.engine import InProcess
+from fulora.integrity import DamagedArtifactError
 from fulora.job_folder import OutputFolderError
 from fulora.metrics.image_groups import ALL_IMAGES
 from fulora.report.figure_canvas import FigureError
@@ -41,6 +42,7 @@ LABELS = LabelSet.model_validate(
     {"name": "organs", "classes": [{"name": "liver", "prompts": ["a liver", "a scan of a liver"]}, "spleen", "kidney"]}
 )
 OWN = {"liver": "the liver of a fetus", "spleen": ["a spleen", "a small spleen"], "kidney": "two kidneys"}
+MORE = {"spleen": "a spleen", "heart": "a heart", "liver": "a liver", "kidney": "a kidney"}
 INLINE = "mine: liver=the liver of a fetus; spleen=a spleen; spleen=a small spleen; kidney=two kidneys"
 TEXTS = {name: [text] if isinstance(text, str) else text for name, text in OWN.items()}
 PATIENTS: dict[Split, int] = {"train": 4, "validation": 2, "test": 4}
@@ -225,6 +227,14 @@ def test_a_finished_folder_is_returned_and_another_one_refused(
         fu.zero_shot(images, out=images, work=work)
 
 
+def test_a_finished_folder_that_was_changed_is_refused(root: Path, images: Path, tiny: Path, work: Path) -> None:
+    result = fu.zero_shot(images, out=root / "damaged", clip=tiny, draws=DRAWS, work=work)
+    table = result.path / "predictions" / "tiny, labels" / "table.jsonl"
+    table.write_text(table.read_text().replace("liver", "spleen"))
+    with pytest.raises(DamagedArtifactError, match=r"table\.jsonl"):
+        fu.zero_shot(images, out=result.path, clip=tiny, draws=DRAWS, work=work)
+
+
 def test_heads_are_further_rows(compared: ZeroShot, root: Path, images: Path, tiny: Path, work: Path) -> None:
     heads = ("linear", "tip")
     result = fu.zero_shot(images, out=root / "heads", clip=tiny, heads=heads, draws=DRAWS, work=work)
@@ -245,9 +255,8 @@ def test_heads_are_further_rows(compared: ZeroShot, root: Path, images: Path, ti
 
 
 def test_classes_are_those_of_the_prompts(root: Path, images: Path, work: Path, refused: Callable[..., None]) -> None:
-    more = {"spleen": "a spleen", "heart": "a heart", "liver": "a liver", "kidney": "a kidney"}
-    result = fu.zero_shot(images, out=root / "more", prompts=more, draws=DRAWS, work=work)
-    assert result.predictions["demo, prompts"].label_set().names == tuple(more)
+    result = fu.zero_shot(images, out=root / "more", prompts=MORE, draws=DRAWS, work=work)
+    assert result.predictions["demo, prompts"].label_set().names == tuple(MORE)
     assert "no image shows heart" in result.table.notes[-1]
     less = {"spleen": "a spleen", "liver": "a liver"}
     match = r"kidney \(4\): images of classes.*predicted are spleen, liver.*--leave-out 'kidney'"
@@ -293,6 +302,22 @@ def test_a_clip_that_learned_from_a_tested_patient_is_refused(
     refused(OverlapError, "CLIP leaky: 0 images and 1 patients of the test set", clip=leaky)
     assert len(list(work.glob("embed_images-*"))) == embedded
     refused(OverlapError, "the head: .* of the test set", heads=["linear"], split="train")
+
+
+def test_a_tuned_clip_is_adapted_and_predicts_its_own_classes(
+    root: Path, images: Path, work: Path, refused: Callable[..., None]
+) -> None:
+    save_clip(build_clip(TINY), clip_config(TINY), root / "tuned")
+    LABELS.write(root / "tuned")
+    refused(LabelSetError, "the tuned CLIP tuned have different classes", clip=root / "tuned", prompts=MORE)
+    result = fu.zero_shot(images, out=root / "adapted", clip=root / "tuned", prompts=OWN, draws=DRAWS, work=work)
+    assert result.summary["predictions"]["tuned, prompts"]["protocol"] == "adapted"
+    assert "CLIP tuned: its training data are unknown, and so is" in " ".join(result.table.notes)
+
+
+def test_a_device_that_is_missing_is_refused(refused: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    refused(ValueError, "device=cuda: torch .* sees no GPU", device="cuda")
 
 
 def test_heads_need_a_training_set(tmp_path: Path, images: Path, refused: Callable[..., None]) -> None:
