@@ -56,6 +56,8 @@ def plan_mix(request: MixRequest) -> Table:
             row["synthetic"] = available[str(row["class"])]
             if passing is not None:
                 row["pass the assessment"] = passing[str(row["class"])]
+        if config.assessed and request.assessment is None:
+            notes.append("filters need an assessment of the joined synthetic images; mixing makes them, and would stop")
         notes += _shortages(rows, config)
     return Table(f"would be mixed: {request.real}", rows, notes)
 

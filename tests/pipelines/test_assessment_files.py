@@ -85,6 +85,26 @@ def test_it_is_of_the_set_that_was_assessed(tmp_path: Path, synthetic: Path, rea
     assert f"fulora assess {other} --real {real} --train {real} --out assessment" in done.stderr
 
 
+def test_the_assessment_of_several_sets_is_of_the_joined_one(tmp_path: Path, synthetic: Path, real: Path) -> None:
+    second, work = synthetic_set(tmp_path / "second", 10), tmp_path / "work"
+    options = ("--ratio", "0.75", "--filters", "memorised", "--out", tmp_path / "hybrid", "--work", work)
+    forecast = called("mix", real, synthetic, second, *options, "--dry-run")
+    assert forecast.code == 0, forecast.stderr
+    assert ["brain", "8", "8", "6", "20"] in [line.split() for line in forecast.stdout.splitlines()]
+    assert "need an assessment of the joined synthetic images" in forecast.stdout
+    assert not work.exists()
+    stopped = called("mix", real, synthetic, second, *options)
+    assert stopped.code == 2
+    (joined,) = work.glob("join_synthetic-*")
+    assert f"fulora assess {joined} --real {real} --train {real} --out assessment" in stopped.stderr
+    out = assessed(tmp_path, joined, real)
+    mixed = called("mix", real, synthetic, second, *options, "--assessment", out)
+    assert mixed.code == 0, mixed.stderr
+    fails = {row.image_id for row in Assessment(out, "").rows() if "memorised" in row.fails}
+    assert "synthetic_synthetic_brain_00000" in fails
+    assert not fails & {row.image_id for row in ImageSet(tmp_path / "hybrid", "").rows()}
+
+
 def test_a_folder_of_another_tool_and_its_assessment(tmp_path: Path, real: Path) -> None:
     others = class_folders(tmp_path / "others", count=9)
     out = assessed(tmp_path, others, real)
