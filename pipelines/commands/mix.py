@@ -13,12 +13,15 @@ from pipelines.commands.verify import typed
 
 def mix(
     real: Annotated[
-        Path, typer.Argument(help="Image set, or any folder that `fulora data check` reads: it is curated first.")
+        Path,
+        typer.Argument(
+            metavar="REAL", help="Image set, or any folder that `fulora data check` reads: it is curated first."
+        ),
     ],
     synthetic: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[SYNTHETIC]... [KEY=VALUE]...",
+            metavar="SYNTHETIC|KEY=VALUE",
             help="Sets of `fulora generate`, or folders of class folders of other tools; then further settings "
             "(`fulora/data/hybrid.py`), and images.KEY=VALUE for the curation of REAL.",
         ),

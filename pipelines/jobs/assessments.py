@@ -65,14 +65,7 @@ def open_assessment(path: Path, synthetic: SyntheticImages, real: Path, work: Pa
         DamagedArtifactError: if its files have changed since a study made it.
     """
     command = f"make it by\n  {assess_command(synthetic.images.path, real)}"
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: no such assessment; {command}")
-    folder = path if path.is_dir() else path.parent
-    if lacking := [name for name in (TABLE, FINDINGS) if not (folder / name).is_file()]:
-        raise AssessmentError(
-            f"{path}: is no assessment of images, it lacks {' and '.join(lacking)} (--json and earlier reports hold "
-            f"figures alone); {command}"
-        )
+    folder = assessment_folder(path, synthetic.images.path, real)
     assessment = open_artifact(folder, Assessment, work)
     about = _assessed_set(folder)
     if about and about not in synthetic.fingerprints:
@@ -84,6 +77,28 @@ def open_assessment(path: Path, synthetic: SyntheticImages, real: Path, work: Pa
             f"{command}"
         )
     return assessment
+
+
+def assessment_folder(path: Path, synthetic: Path, real: Path) -> Path:
+    """Return the folder of the rows of an assessment: `path`, or that of a file.
+
+    Args:
+        synthetic, real: for the command in messages.
+
+    Raises:
+        FileNotFoundError: if the path does not exist.
+        AssessmentError: if there are no rows.
+    """
+    command = f"make it by\n  {assess_command(synthetic, real)}"
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such assessment; {command}")
+    folder = path if path.is_dir() else path.parent
+    if lacking := [name for name in (TABLE, FINDINGS) if not (folder / name).is_file()]:
+        raise AssessmentError(
+            f"{path}: is no assessment of images, it lacks {' and '.join(lacking)} (--json and earlier reports hold "
+            f"figures alone); {command}"
+        )
+    return folder
 
 
 def assess_command(synthetic: Path, real: Path) -> str:

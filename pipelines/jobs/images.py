@@ -31,9 +31,11 @@ class Images:
 
     Attributes:
         artifact: the set on disk, an imagefolder of Hugging Face.
+        notes: what the job reports beside the table, after how the set was made.
     """
 
     artifact: ImageSet
+    notes: tuple[str, ...] = ()
 
     @property
     def path(self) -> Path:
@@ -53,7 +55,7 @@ class Images:
         total: dict[str, Cell] = {"class": "all", **{part: totals[part] for part in parts}}
         patients = {split: {row.patient_key for row in rows if row.split == split} - {""} for split in SPLITS}
         of_patients = ", ".join(f"{split} {len(keys)}" for split, keys in patients.items() if keys)
-        notes = ((f"patients: {of_patients}",) if of_patients else ()) + describe_set(self.path)
+        notes = ((f"patients: {of_patients}",) if of_patients else ()) + describe_set(self.path) + self.notes
         return Table(f"{len(rows)} images in {self.path}", [*by_class, total], notes)
 
     def to_pandas(self) -> "DataFrame":

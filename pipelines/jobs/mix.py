@@ -111,7 +111,7 @@ def make_mix(request: MixRequest, out: Path, test_split: TestSplit, command: str
     added = _open_added(request, images, command)
     opinions = None
     if added is not None and config.assessed:
-        opinions = open_assessment(_assessment_of(request), added, images.path, request.work)
+        opinions = open_assessment(_assessment_of(request, added.images.path), added, images.path, request.work)
     make = mix_with_test if test_split == "keep" else mix_stage
     return Images(make_in(out, make, command, config, images, None if added is None else added.images, opinions))
 
@@ -166,7 +166,8 @@ def _check(request: MixRequest) -> None:
         names = ", ".join(map(str, request.synthetic))
         raise MixError(f"arm={config.arm} adds no synthetic images, and {names} is given; leave it out, or arm=hybrid")
     if config.assessed:
-        _assessment_of(request)
+        if len(request.synthetic) == 1:  # that of several is of the joined set, which is not made yet
+            _assessment_of(request, request.synthetic[0])
     elif request.assessment is not None:
         raise MixError(
             f"{request.assessment}: no filter reads the assessment; name some of {', '.join(ASSESSED)} in filters, or "
@@ -174,11 +175,11 @@ def _check(request: MixRequest) -> None:
         )
 
 
-def _assessment_of(request: MixRequest) -> Path:
+def _assessment_of(request: MixRequest, synthetic: Path) -> Path:
     if request.assessment is None:
         names = ", ".join(name for name in request.config.filters if name in ASSESSED)
         is_curated = request.curation is None and is_image_set(request.real)
-        command = assess_command(request.synthetic[0], request.real if is_curated else CURATED)
+        command = assess_command(synthetic, request.real if is_curated else CURATED)
         after = "" if is_curated else f"\nwhere CURATED is the folder that `fulora data curate {request.real}` prints"
         raise MixError(
             f"filters: {names} need an assessment; make it by\n  {command}\nand name its folder, assessment{after}"

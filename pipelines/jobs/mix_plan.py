@@ -1,7 +1,6 @@
 """What a mix would add, and from how many synthetic images, before anything is written."""
 
 from collections import Counter
-from pathlib import Path
 from typing import NamedTuple
 
 from fulora.data.assessed_images import Assessment
@@ -12,6 +11,7 @@ from fulora.data.label_set import LabelSet, refuse_other_classes
 from fulora.intake.check.check_folder import curate_config
 from pipelines.checks.findings import Findings
 from pipelines.checks.images import Sources
+from pipelines.jobs.assessments import assessment_folder
 from pipelines.jobs.inputs import is_image_set
 from pipelines.jobs.mix import MixError, MixRequest, check_real
 from pipelines.jobs.synthetic_sets import count_synthetic, provenance_of_sets
@@ -56,6 +56,8 @@ def plan_mix(request: MixRequest) -> Table:
             row["synthetic"] = available[str(row["class"])]
             if passing is not None:
                 row["pass the assessment"] = passing[str(row["class"])]
+        if config.assessed and request.assessment is None:
+            notes.append("filters need an assessment of the joined synthetic images; mixing makes them, and would stop")
         notes += _shortages(rows, config)
     return Table(f"would be mixed: {request.real}", rows, notes)
 
@@ -97,8 +99,7 @@ def _passing(request: MixRequest) -> Counter[str] | None:
     """The assessed images that pass the filters, by class; None if no filter reads an assessment."""
     if not request.config.assessed or request.assessment is None:
         return None
-    path = request.assessment
-    folder: Path = path if path.is_dir() else path.parent
+    folder = assessment_folder(request.assessment, request.synthetic[0], request.real)
     filters = set(request.config.filters) & set(ASSESSED)
     rows = Assessment(folder, "").rows()
     return Counter(row.plane for row in rows if not filters & set(row.fails))

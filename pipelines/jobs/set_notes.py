@@ -5,9 +5,8 @@ from pathlib import Path
 from pydantic import BaseModel, Field
 
 from fulora.data.hybrid import MIX_RECORD, MixRecord
+from fulora.intake.sources.imagefolder import GENERATED
 from fulora.json_files import read_json
-
-PLAN = "generation.json"
 
 
 class _Weights(BaseModel):
@@ -35,7 +34,7 @@ def describe_set(folder: Path) -> tuple[str, ...]:
     Raises:
         DamagedFileError: if a file is damaged.
     """
-    lines = _describe_plan(read_json(folder / PLAN, _Plan)) if (folder / PLAN).is_file() else []
+    lines = _describe_plan(read_json(folder / GENERATED, _Plan)) if (folder / GENERATED).is_file() else []
     lines += describe_mix(read_json(folder / MIX_RECORD, MixRecord)) if (folder / MIX_RECORD).is_file() else []
     return tuple(lines)
 

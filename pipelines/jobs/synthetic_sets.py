@@ -9,6 +9,7 @@ from fulora.data.image_set import ImageSet
 from fulora.data.label_set import LabelSet
 from fulora.data.provenance import Provenance
 from fulora.engine import InProcess
+from fulora.intake.sources.imagefolder import GENERATED
 from fulora.intake.synthetic_folder import list_synthetic
 from fulora.progress import note
 from fulora.workspace import Workspace
@@ -16,8 +17,8 @@ from pipelines.jobs.inputs import is_image_set, open_artifact, open_source
 from pipelines.stages.import_synthetic import import_synthetic
 from pipelines.stages.join_synthetic import join_synthetic
 
-PLAN, COMPLETE = "generation.json", "gate.json"
-"""Of a set of `fulora generate`: written first, and written last."""
+COMPLETE = "gate.json"
+"""The file of a set of `fulora generate` that is written last."""
 
 
 class SyntheticSetError(ValueError):
@@ -117,7 +118,7 @@ def _required(folder: Path) -> Path:
     """Return the folder if it can hold synthetic images."""
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder; a folder of synthetic images is needed")
-    if (folder / PLAN).is_file() and not (folder / COMPLETE).is_file():
+    if (folder / GENERATED).is_file() and not (folder / COMPLETE).is_file():
         raise SyntheticSetError(f"{folder}: is not finished; run its `fulora generate` again, which continues it")
     return folder
 

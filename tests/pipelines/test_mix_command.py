@@ -111,6 +111,9 @@ def test_dry_run_counts_and_writes_nothing(tmp_path: Path, real: Path, synthetic
     facts = json.loads(called("mix", real, synthetic, *options, "--assessment", some, "--json", "-").stdout)
     brain = next(one for one in facts["rows"] if one["class"] == "brain")
     assert brain == {"class": "brain", "real": 3, "kept": 3, "added": 9, "synthetic": 6, "pass the assessment": 5}
+    refused = called("mix", real, synthetic, *options, "--assessment", tmp_path / "gone")
+    assert refused.code == 2
+    assert "gone: no such assessment; make it by" in refused.stderr
     for folder in ("found/findings.json", "found/table.jsonl", "found"):
         (tmp_path / folder).unlink() if "/" in folder else (tmp_path / folder).rmdir()
     assert sorted(tmp_path.rglob("*")) == before
@@ -187,13 +190,13 @@ def test_images_that_fail_in_the_assessment_are_left_out(tmp_path: Path, real: P
         (["--assessment", "of_another"], "is the assessment of another set, 0123"),
         (["--assessment", "found", "--filters", "blank"], "no filter reads the assessment"),
         (["--assessment", "found", "--filters", "clip"], "clip was not looked at"),
-        (["--filters", "pretty"], "filters"),
+        (["--filters", "pretty"], r"filters\.0: Input should be 'blank'"),
         (["--ratio", "-1"], "0 or more added images"),
         (["--ratio", "9"], "27 synthetic images are wanted and there are 6"),
-        (["ratio.spleen=1"], "spleen"),
+        (["ratio.spleen=1"], r"mix\.ratio: 'spleen': no class of the label set"),
         (["--arm", "duplicated"], "arm=duplicated adds no synthetic images"),
         (["--per-plane", "4"], "there are fewer real training images of brain 3"),
-        (["size=3"], "size"),
+        (["size=3"], "size: unknown key; known keys: arm, cap"),
     ],
 )
 def test_what_cannot_be_mixed_is_refused(

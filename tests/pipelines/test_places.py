@@ -20,6 +20,9 @@ COMMANDS: dict[str, Callable[[Path, Path], tuple[str | Path, ...]]] = {
     "clip tune --out": lambda some, place: ("clip", "tune", some, "--out", place),
     "segment train --out": lambda some, place: ("segment", "train", some, "--out", place),
     "export --out": lambda some, place: ("export", some, "--format", "kohya", "--out", place),
+    "mix --out": lambda some, place: ("mix", some, some, "--out", place),
+    "mix --work": lambda some, place: ("mix", some, some, "--work", place),
+    "assess --out": lambda some, place: ("assess", some, "--real", some, "--out", place),
     "assess --report": lambda some, place: ("assess", some, "--real", some, "--report", place),
     "assess --cache": lambda some, place: ("assess", some, "--real", some, "--cache", place),
 }
