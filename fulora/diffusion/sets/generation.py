@@ -70,6 +70,8 @@ def _generate_shards(job: GenerationJob, shards: Sequence[Shard], engine: Engine
     """Generate missing shards. Those that another process is at come last, and are waited for."""
     missing = [shard for shard in shards if not shard.is_complete(job.out)]
     total, left = sum(map(len, shards)), sum(map(len, missing))
+    if left < total:
+        progress.note(f"  synthetic: goes on after {total - left} of {total} images")
     with progress.meter("synthetic", unit="images", total=total, start=total - left) as advance:
         wait = False
         while missing:
