@@ -20,6 +20,7 @@ from pipelines.commands import (
     assess,
     configs,
     data,
+    doctor,
     export,
     generate,
     lora,
@@ -89,6 +90,7 @@ app.add_typer(lora.app, name="lora")
 app.add_typer(score.app, name="score")
 app.add_typer(measure.app, name="measure")
 app.command("settings")(settings.settings)
+app.command("doctor")(doctor.doctor)
 app.command("verify")(verify.verify)
 verify.check_all(app)
 assign_panels(app)
