@@ -36,12 +36,9 @@ class Finding:
 
 def examine_processor() -> Iterator[Finding]:
     """Yield the cores that this process may use, and the memory."""
-    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    yield Finding(
-        "devices",
-        "CPU",
-        f"{cores()} cores usable of {os.cpu_count()}; {affinity} by affinity, fewer by a cgroup's quota",
-    )
+    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = f"; a cgroup's quota allows fewer than the affinity, {affinity}" if cores() < affinity else ""
+    yield Finding("devices", "CPU", f"{cores()} cores usable of {os.cpu_count()}{quota}")
     memory = psutil.virtual_memory()
     yield Finding("devices", "memory", f"{memory.available / GB:.1f} GB free of {memory.total / GB:.1f} GB")
 
