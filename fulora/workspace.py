@@ -53,12 +53,14 @@ class Workspace:
 
     An artifact that a study requests twice is one step. With `plan=True` nothing runs: every step is recorded with its
     state, so that `fulora status` predicts a run. With `until`, all stages before the one of that name run, and then
-    `ReachedError` is raised. `command` makes the same artifacts again; messages about damage contain it.
+    `ReachedError` is raised. `begin` is called before a step is made, and `report` with its seconds after it. `command`
+    makes the same artifacts again; messages about damage contain it.
     """
 
     root: Path
     engine: Engine
     plan: bool = False
+    begin: Callable[[Step], None] = lambda step: None
     report: Callable[[Step, float], None] = lambda step, seconds: None
     until: str = ""
     command: str = ""
@@ -91,14 +93,22 @@ class Workspace:
             for step in new.values():
                 if step.state == "ready":
                     self.report(step, 0.0)
-            if not self.engine.is_local:
-                parts = [(step, name) for step in todo for name in _part_names(step)]
-                list(self.engine.map_with_cache(make_part, parts))
-            for step, seconds in zip(todo, self.engine.map(make, todo), strict=True):
-                self.report(step, seconds)
+            self._make_all(todo)
         return {
             key: calls[key].stage.returns(step.artifact.path, step.artifact.fingerprint) for key, step in steps.items()
         }
+
+    def _make_all(self, steps: Sequence[Step]) -> None:
+        if not self.engine.is_local:  # all of them begin at once
+            for step in steps:
+                self.begin(step)
+            parts = [(step, name) for step in steps for name in _part_names(step)]
+            list(self.engine.map_with_cache(make_part, parts))
+        seconds = self.engine.map(make, steps)  # in this process each is made when its seconds are read
+        for step in steps:
+            if self.engine.is_local:
+                self.begin(step)
+            self.report(step, next(seconds))
 
     def read(self, path: Path, *, hint: str = "") -> Source:
         """Return an outside file or folder, identified by the digest of its content.

@@ -22,6 +22,7 @@ from pipelines.commands import (
     clip,
     configs,
     data,
+    doctor,
     export,
     generate,
     lora,
@@ -97,6 +98,7 @@ app.add_typer(segment.app, name="segment")
 app.add_typer(score.app, name="score")
 app.add_typer(measure.app, name="measure")
 app.command("settings")(settings.settings)
+app.command("doctor")(doctor.doctor)
 app.command("verify")(verify.verify)
 verify.check_all(app)
 assign_panels(app)

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from fulora.progress import track
+from fulora.progress import note, track
 from fulora.stage import PreemptedError
 from fulora.training.checkpoints import CheckpointError, load_checkpoint, save_checkpoint
 from fulora.training.devices import missing_operations_named
@@ -80,6 +80,8 @@ class Checkpointer:
             DeviceError: if the device lacks an operation that the training needs.
         """
         self._last = last
+        if self.done:
+            note(f"  {description}: goes on after step {self.done} of {last}, from its checkpoint")
         with preemption() as self._is_stopping, missing_operations_named():
             yield track(range(self.done + 1, last + 1), description, start=self.done)
 

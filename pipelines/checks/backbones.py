@@ -18,6 +18,7 @@ DIFFUSERS = f"a folder in diffusers' layout (model_index.json, {', '.join(f'{par
 FIRST_FILES = {"fetch_backbone": "model_index.json", "fetch_clip": "open_clip_config.json"}
 """By stage that fetches published weights, the file whose presence shows that they were fetched."""
 
+CLIP_ENDINGS = (".safetensors", ".bin", ".pt", ".pth", ".ckpt")
 CLIP = "open_clip_config.json and open_clip_model.safetensors"
 
 
@@ -47,8 +48,8 @@ def check_backbone(
             return read_native_size(ASSETS / "diffusion")
         case BackboneFolders():
             if clip:
-                _check_clip(findings, f"{where}.clip", config.clip)
-            return _check_diffusion(findings, f"{where}.diffusion", config.diffusion)
+                check_clip_folder(findings, f"{where}.clip", config.clip)
+            return check_diffusion_folder(findings, f"{where}.diffusion", config.diffusion)
         case HubBackbone():
             if clip:
                 _published(findings, f"{where}.clip", config.clip, fetch_clip.call(config.clip), work)
@@ -61,7 +62,8 @@ def check_backbone(
             return NativeSize(side, latent, latent * 2 ** (len(config.diffusion.unet_channels) - 1))
 
 
-def _check_diffusion(findings: Findings, where: str, path: Path) -> NativeSize | None:
+def check_diffusion_folder(findings: Findings, where: str, path: Path) -> NativeSize | None:
+    """Check that a folder or file of a Stable Diffusion is complete, and return the sizes that it was made for."""
     if not path.exists():
         findings.problem(where, f"{path}: not found. Place a diffusers folder there, or set {where}=FOLDER.")
     elif path.is_file():
@@ -85,11 +87,14 @@ def _weights(folder: Path) -> bool:
     return any(folder.glob("*.safetensors"))
 
 
-def _check_clip(findings: Findings, where: str, path: Path) -> None:
+def check_clip_folder(findings: Findings, where: str, path: Path) -> None:
+    """Check that a folder of a CLIP has a config and weights."""
     if not path.exists():
         findings.problem(where, f"{path}: not found. Place {CLIP} there.")
     elif not path.is_dir() or not any(path.glob("*.json")):
         findings.problem(where, f"{path}: no open_clip_config.json found; expected a folder with {CLIP}")
+    elif not any(file.suffix in CLIP_ENDINGS for file in path.iterdir()):
+        findings.problem(where, f"{path}: no weights found; expected a folder with {CLIP}")
 
 
 def _published(

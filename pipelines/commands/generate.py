@@ -50,7 +50,9 @@ def generate(
     plane: Annotated[
         list[str] | None, typer.Option(metavar="CLASS", help="May be given several times; all by default.")
     ] = None,
-    count: Annotated[int | None, typer.Option(help="Images of each plane.")] = None,
+    count: Annotated[
+        int | None, typer.Option(help="Images of each plane; a set with fewer, of the same settings, grows.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Of the set; the seed of each image is derived from it.")] = None,
     size: Annotated[
         str | None, typer.Option(metavar="PX|WxH", help="By default the size that the backbone was made for.")
@@ -79,6 +81,9 @@ def generate(
     quiet: Quiet = False,
 ) -> None:
     """Generate synthetic images: each from a seed of its own, the same whatever shard, order or process makes it.
+
+    The same command with a larger --count adds the images that a set lacks, and keeps those that it has. A stopped run
+    goes on by the same command, also one that lets a set grow; until it ends, the set counts as unfinished.
 
     Examples:
 

@@ -11,8 +11,9 @@ from fulora import progress
 from fulora.config import Config
 from fulora.engine import InProcess
 from fulora.terminal import PlainConsole, styled
-from fulora.workspace import Step, Workspace
+from fulora.workspace import Workspace
 from pipelines.commands.options import ConfigName, CpusPerTask, EngineName, GpusPerTask, Overrides, Work, engine_named
+from pipelines.commands.study_progress import StudyProgress, step_facts
 from pipelines.commands.verify import typed
 
 if TYPE_CHECKING:
@@ -69,20 +70,11 @@ def run(
         return
     for note in notes:
         progress.note(note)
-    total, started = len(plan.steps), time.monotonic()
-    done = 0
-
-    def report_step(step: Step, seconds: float) -> None:
-        nonlocal done
-        done += 1
-        if as_json:
-            print(json.dumps(_step_facts(step, seconds)), flush=True)
-        elif not quiet:
-            time_taken = f"{seconds:8.1f} s" if seconds else "   cached"
-            place, path = (f"{done:3d}/{total}", "dim"), (str(step.artifact.path), "dim")
-            progress.console.print(styled(place, f" {step.label:32s} {time_taken}  ", path), soft_wrap=True)
-
-    report = study.run(values, Workspace(work, engine_named(engine, cpus, gpus), report=report_step, command=typed()))
+    started = time.monotonic()
+    chosen = engine_named(engine, cpus, gpus)
+    lines = StudyProgress(plan.steps, one_by_one=chosen.is_local, as_json=as_json, quiet=quiet)
+    workspace = Workspace(work, chosen, begin=lines.begin, report=lines.report, command=typed())
+    report = study.run(values, workspace)
     page = report.path / "report.html"
     result = str(page if page.is_file() else report.path)
     print(json.dumps({"result": result, "seconds": round(time.monotonic() - started, 1)}) if as_json else result)
@@ -106,17 +98,6 @@ def _plan(config: str, overrides: list[str] | None, work: Path) -> "tuple[Study,
     return study, values, plan, findings.note_lines()
 
 
-def _step_facts(step: Step, seconds: float) -> dict[str, str | float | bool]:
-    return {
-        "stage": step.call.stage.name,
-        "label": step.label,
-        "state": step.state,
-        "folder": str(step.artifact.path),
-        "cached": step.state == "ready",
-        "seconds": round(seconds, 2),
-    }
-
-
 def status(
     config: ConfigName,
     overrides: Overrides = None,
@@ -134,7 +115,7 @@ def status(
         for line in notes:
             progress.note(line)
         for step in plan.steps:
-            print(json.dumps(_step_facts(step, 0.0) | {"note": step.note}))
+            print(json.dumps(step_facts(step, 0.0) | {"note": step.note}))
         return
     console = PlainConsole()
     for number, step in enumerate(plan.steps, 1):

@@ -7,6 +7,16 @@ from fulora.data.provenance import Provenance
 from fulora.data.weights import Backbone, ClipWeights
 from fulora.stage import Source, stage
 
+BACKBONE_FILES = [
+    "model_index.json",
+    "*/*.json",
+    "*/*.txt",
+    "*/diffusion_pytorch_model.safetensors",
+    "*/model.safetensors",
+]
+CLIP_FILES = ["*.json", "*.txt", "open_clip_model.safetensors"]
+"""Patterns of the files of a repository that are needed."""
+
 
 class HubRepository(Config):
     """A repository on the Hugging Face hub. Pin `revision` to a commit for a study that is to be repeated."""
@@ -80,8 +90,7 @@ def fetch_data(out: Path, config: HubRepository) -> Source:
 @stage(version=2, resumes=True, check=has_backbone)
 def fetch_backbone(out: Path, config: HubRepository) -> Backbone:
     """Download a diffusers pipeline; the safety checker, made for photographs, is left out."""
-    wanted = ["model_index.json", "*/*.json", "*/*.txt", "*/diffusion_pytorch_model.safetensors", "*/model.safetensors"]
-    _download(out, config, wanted)
+    _download(out, config, BACKBONE_FILES)
     Provenance.unknown(f"backbone {config.name}").write(out)
     return Backbone(out, "")
 
@@ -89,7 +98,7 @@ def fetch_backbone(out: Path, config: HubRepository) -> Backbone:
 @stage(version=2, resumes=True, check=has_clip)
 def fetch_clip(out: Path, config: HubRepository) -> ClipWeights:
     """Download a CLIP in open_clip's layout."""
-    _download(out, config, ["*.json", "*.txt", "open_clip_model.safetensors"])
+    _download(out, config, CLIP_FILES)
     Provenance.unknown(f"CLIP {config.name}").write(out)
     return ClipWeights(out, "")
 

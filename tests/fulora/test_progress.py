@@ -69,7 +69,19 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return written
 
 
-def test_a_meter_tells_speed_and_time_left_every_half_minute(clock: Clock, lines: list[str]) -> None:
+def test_a_long_loop_in_a_log_has_a_line_a_minute(clock: Clock, lines: list[str]) -> None:
+    for _ in progress.track(range(150), "things", start=50):  # one a second
+        clock.now += 1
+    assert lines == ["  things: 111 of 200, 89 s left", "  things: 172 of 200, 28 s left"]
+
+
+def test_a_loop_of_unknown_length_has_lines_too(clock: Clock, lines: list[str]) -> None:
+    for _ in progress.track(iter(range(62)), "things"):
+        clock.now += 1
+    assert lines == ["  things: 61"]
+
+
+def test_a_meter_tells_speed_and_time_left_every_minute(clock: Clock, lines: list[str]) -> None:
     with progress.meter("synthetic", unit="images", total=1000) as advance:
         for _ in range(100):  # one a second
             clock.now += 1
@@ -77,22 +89,20 @@ def test_a_meter_tells_speed_and_time_left_every_half_minute(clock: Clock, lines
         clock.now += 20  # and a slow one
         advance(1)
     assert lines == [
-        "  synthetic: 31 of 1000 images, 1.00 images/s, 16 min left",
-        "  synthetic: 62 of 1000 images, 1.00 images/s, 16 min left",
-        "  synthetic: 93 of 1000 images, 1.00 images/s, 15 min left",
+        "  synthetic: 61 of 1000 images, 1.00 images/s, 16 min left",
         "  synthetic: 101 of 1000 images, 0.84 images/s, 18 min left",
     ]
 
 
 def test_what_was_done_before_does_not_count_for_the_speed(clock: Clock, lines: list[str]) -> None:
     with progress.meter("synthetic", unit="images", total=1000, start=900) as advance:
-        clock.now += 40
-        advance(20)
+        clock.now += 80
+        advance(40)
         clock.now += 1
-        advance(80)
+        advance(60)
     assert lines == [
-        "  synthetic: 920 of 1000 images, 0.50 images/s, 3 min left",
-        "  synthetic: 1000 of 1000 images, 2.44 images/s",
+        "  synthetic: 940 of 1000 images, 0.50 images/s, 2 min left",
+        "  synthetic: 1000 of 1000 images, 1.23 images/s",
     ]
 
 

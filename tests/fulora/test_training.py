@@ -232,6 +232,14 @@ def test_several_processes_agree_about_stopping_and_the_first_one_writes(
     assert (load_checkpoint(tmp_path) is None) == (index == 1)
 
 
+def test_a_resumed_training_says_from_where(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for said in ("", "  LoRA: goes on after step 3 of 8, from its checkpoint\n"):
+        with Checkpointer(tmp_path, "a", 1, {"part": Noted()}).steps(8, "LoRA"):
+            pass
+        assert capsys.readouterr() == ("", said)
+        save_checkpoint(tmp_path, 3, {"run": "a", "part": {"saved": 1}})
+
+
 def test_a_checkpoint_without_a_digest_is_of_another_training(tmp_path: Path) -> None:
     save_checkpoint(tmp_path, 3, {"part": {"saved": 1}})
     with pytest.raises(CheckpointError, match="is of another training"):

@@ -233,6 +233,22 @@ def test_every_step_is_reported(tmp_path: Path) -> None:
     assert told == [(label, state) for state in ("missing", "ready") for label in labels]
 
 
+def test_a_step_is_announced_before_it_is_made(tmp_path: Path) -> None:
+    order: list[str] = []
+    for _ in range(2):
+        study(
+            Workspace(
+                tmp_path,
+                InProcess(),
+                begin=lambda step: order.append(f"{step.label} begins, {len(ran)} have run"),
+                report=lambda step, seconds: order.append(step.label),
+            )
+        )
+    labels = ["give (a)", "give (b)", "double", "total"]
+    first = [line for number, label in enumerate(labels) for line in (f"{label} begins, {number} have run", label)]
+    assert order == [*first, *labels], "what is ready does not begin"
+
+
 def test_a_failure_leaves_nothing_that_looks_finished(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="failed at 2"):
         workspace(tmp_path).run(climb, NumberConfig(fails_at=2))

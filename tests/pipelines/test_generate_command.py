@@ -382,7 +382,6 @@ def test_a_count_has_to_be_given(tmp_path: Path) -> None:
     [
         (("--seed", "4"), "config.seed=3 instead of 4"),
         (("--plane", "femur"), 'config.planes=["brain"] instead of ["brain", "femur"]'),
-        (("--count", "7"), "config.per_class=6 instead of 7"),
         (("steps=3",), "config.steps=2 instead of 3"),
         (("prompts.brain=a head",), 'config.prompts.brain="a photo of fetal brain" instead of "a head"'),
     ],

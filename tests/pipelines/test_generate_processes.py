@@ -138,7 +138,8 @@ def done(tmp_path: Path) -> GenerationJob:
     used = BackboneUsed(name="demo", digest="0" * 16)
     for shard in shards_of(cfg):
         shard.folder(tmp_path).mkdir(parents=True)
-        (shard.folder(tmp_path) / "shard.json").write_text("{}")
+        for name in ("shard.json", *(f"{index}.png" for index in range(len(shard)))):
+            (shard.folder(tmp_path) / name).write_text("{}")
     return GenerationJob(tmp_path, cfg, GenerationInputs("demo", used), labels)
 
 

@@ -17,7 +17,7 @@ from fulora.diffusion.sampling.inputs import start_rows
 from fulora.diffusion.sampling.picture_grid import write_overview
 from fulora.diffusion.sets.begin_set import generator_of
 from fulora.diffusion.sets.blank_images import GATE, Fault, RejectionCounts
-from fulora.diffusion.sets.job import KEPT, OVERVIEW, GenerationJob, is_complete, read_plan
+from fulora.diffusion.sets.job import KEPT, OVERVIEW, GenerationJob, check_folder, is_complete, read_plan
 from fulora.diffusion.sets.shard_writer import REJECTED, make_shard
 from fulora.diffusion.sets.shards import WORK, claimed, read_shard
 from fulora.engine import ProcessCache
@@ -26,8 +26,13 @@ from fulora.integrity import LIST, write_list
 
 
 def assemble_set(cache: ProcessCache, job: GenerationJob) -> None:
-    """Write the manifest of all shards and what else belongs to a complete set, unless it is there."""
+    """Write the manifest of all shards and what else belongs to a complete set, unless it is there.
+
+    Raises:
+        GenerationError: if another process has let the set grow since.
+    """
     with raise_on_disk_full(job.out, KEPT), claimed(job.out, "together", wait=True):
+        check_folder(job)  # the set may have grown since
         if not is_complete(job.out):
             _replace_duplicates(cache, job)
             _write_masks(job)

@@ -15,6 +15,7 @@ from fulora.diffusion.sampling.image_generator import (
     with_control,
     with_start_images,
 )
+from fulora.diffusion.sets.blank_images import GATE
 from fulora.diffusion.sets.job import (
     KEPT,
     PLAN,
@@ -23,6 +24,7 @@ from fulora.diffusion.sets.job import (
     GenerationJob,
     check_folder,
     check_masks,
+    grows,
     read_plan,
     sources_of,
 )
@@ -30,6 +32,7 @@ from fulora.diffusion.sets.shards import claimed
 from fulora.engine import ProcessCache
 from fulora.environment import versions
 from fulora.files import raise_on_disk_full, write_atomic
+from fulora.integrity import LIST
 from fulora.training.devices import pick_device
 
 
@@ -43,6 +46,8 @@ def begin_set(cache: ProcessCache, job: GenerationJob) -> None:
     with raise_on_disk_full(job.out, KEPT), claimed(job.out, "begin", wait=True):
         if (job.out / PLAN).is_file():
             check_folder(job)  # another process may have begun another set in it since
+            if grows(job):
+                _grow(job)
             return
         job.inputs.provenance()  # inputs made by an earlier version are refused before anything is generated
         pipe = job.inputs.load()
@@ -60,6 +65,21 @@ def begin_set(cache: ProcessCache, job: GenerationJob) -> None:
         cache.put(job.key(), _build(job, pipe, compute))
         write_atomic(job.out / SOURCES, json.dumps(sources_of(job), indent=1), durable=True)
         write_atomic(job.out / PLAN, json.dumps(plan.model_dump(mode="json"), indent=1), durable=True)
+
+
+def _grow(job: GenerationJob) -> None:
+    """Write the plan of the larger set; how it is computed stays. Processes that make the smaller set are refused then.
+
+    The set is complete again when all images are there; until then its pictures and its manifest stay readable.
+    """
+    with claimed(job.out, "together", wait=True):
+        check_masks(job)
+        plan = read_plan(job.out)
+        progress.note(f"grows from {plan.per_class} to {job.cfg.per_class} images of each class")
+        for name in (GATE, LIST):
+            (job.out / name).unlink(missing_ok=True)
+        larger = plan.changed(config=job.build_plan(plan.compute).config)
+        write_atomic(job.out / PLAN, json.dumps(larger.model_dump(mode="json"), indent=1), durable=True)
 
 
 def generator_of(cache: ProcessCache, job: GenerationJob) -> ImageGenerator:

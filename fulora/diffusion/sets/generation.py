@@ -7,7 +7,7 @@ from fulora import progress
 from fulora.diffusion.sets.assembly import assemble_set
 from fulora.diffusion.sets.begin_set import begin_set, generator_of
 from fulora.diffusion.sets.blank_images import GATE
-from fulora.diffusion.sets.job import KEPT, GenerationJob, check_folder, is_complete
+from fulora.diffusion.sets.job import KEPT, GenerationJob, check_folder, grows, is_complete
 from fulora.diffusion.sets.shard_writer import make_shard
 from fulora.diffusion.sets.shards import Shard, claimed, part_of
 from fulora.engine import Engine, ProcessCache
@@ -17,6 +17,8 @@ from fulora.integrity import LIST, check
 
 def generate_set(job: GenerationJob, engine: Engine, *, part: tuple[int, int] = (0, 1)) -> list[Shard]:
     """Generate the missing shards of a part of a set, and assemble the set if no shard is missing then.
+
+    A complete set of fewer images of each class grows: its images stay, and those that it lacks are made.
 
     May run in any number of processes at once, with the same part or others; each shard is made by one of them.
 
@@ -34,13 +36,15 @@ def generate_set(job: GenerationJob, engine: Engine, *, part: tuple[int, int] = 
     """
     chosen = part_of(job.shards, part)
     check_folder(job)
-    if is_complete(job.out) and job.missing_shards():
-        _reopen(job)
-    if not is_complete(job.out):
+    if is_complete(job.out):
+        is_growing = grows(job)
+        if (is_growing or not job.missing_shards()) and (job.out / LIST).is_file():
+            check(job.out)
+        if not is_growing and job.missing_shards():
+            _reopen(job)
+    if grows(job) or not is_complete(job.out):
         list(engine.map_with_cache(begin_set, [job]))
         _generate_shards(job, chosen, engine)
-    elif (job.out / LIST).is_file():
-        check(job.out)
     missing = job.missing_shards()
     if not missing:
         list(engine.map_with_cache(assemble_set, [job]))
@@ -66,6 +70,8 @@ def _generate_shards(job: GenerationJob, shards: Sequence[Shard], engine: Engine
     """Generate missing shards. Those that another process is at come last, and are waited for."""
     missing = [shard for shard in shards if not shard.is_complete(job.out)]
     total, left = sum(map(len, shards)), sum(map(len, missing))
+    if left < total:
+        progress.note(f"  synthetic: goes on after {total - left} of {total} images")
     with progress.meter("synthetic", unit="images", total=total, start=total - left) as advance:
         wait = False
         while missing:

@@ -61,6 +61,11 @@ class GenerationPlan(Config):
     commit: str
     alike: tuple[tuple[Plane, ...], ...] = ()
 
+    @property
+    def per_class(self) -> int:
+        """Images of each class."""
+        return int(self.config["per_class"])
+
     def content(self) -> Any:
         """Return the part that has to be equal in all processes that generate the set."""
         return self.model_dump(include={"config", "backbone", "loras", "start", "control", "masks"}, mode="json")
@@ -119,7 +124,8 @@ def check_folder(job: GenerationJob) -> None:
     """Refuse an output folder with other content.
 
     Raises:
-        GenerationError: if it is a file, or holds files that are not of a generated set, or a set with another plan.
+        GenerationError: if it is a file, or holds files that are not of a generated set, or a set with another plan. A
+            set of fewer images of each class is none: it grows.
     """
     out = job.out
     if out.exists() and not out.is_dir():
@@ -130,11 +136,22 @@ def check_folder(job: GenerationJob) -> None:
     if (out / PLAN).is_file():
         plan = read_plan(out)
         before, now = plan.content(), job.build_plan(plan.compute).content()
-        if before != now:
+        resized = {**before, "config": {**before["config"], "per_class": job.cfg.per_class}}
+        if resized != now:
             raise GenerationError(
-                f"{out}: holds another set, with {_describe_difference(before, now)}; give another folder, or the same "
-                "settings"
+                f"{out}: holds another set, with {_describe_difference(resized, now)}; give another folder, or the "
+                "same settings"
             )
+        if plan.per_class > job.cfg.per_class:
+            raise GenerationError(
+                f"{out}: holds a set with {plan.per_class} images of each class, and {job.cfg.per_class} are fewer; a "
+                "set can grow, not shrink: give another folder, or at least as many images (--count, per_class)"
+            )
+
+
+def grows(job: GenerationJob) -> bool:
+    """Whether the folder holds a set that has to grow: one begun with fewer images of each class."""
+    return (job.out / PLAN).is_file() and read_plan(job.out).per_class < job.cfg.per_class
 
 
 def check_masks(job: GenerationJob) -> None:

@@ -16,7 +16,16 @@ from fulora.diffusion.sampling.image_generator import GeneratedImage, ImageGener
 from fulora.diffusion.sampling.inputs import GenerationInputs
 from fulora.diffusion.sampling.recipe import SETTINGS, Recipe, StartUsed
 from fulora.diffusion.sets.blank_images import Fault, RejectedImagesError, find_fault
-from fulora.diffusion.sets.shards import WORK, RejectedImage, Shard, ShardRecord, scratch, write_record
+from fulora.diffusion.sets.shards import (
+    SHARD_RECORD,
+    WORK,
+    RejectedImage,
+    Shard,
+    ShardRecord,
+    read_shard,
+    scratch,
+    write_record,
+)
 from fulora.engine import threaded
 from fulora.environment import versions
 
@@ -42,7 +51,7 @@ def make_shard(
     taken: Collection[str] = (),
     advance: Callable[[int], None] = lambda images: None,
 ) -> None:
-    """Write a shard's folder. The caller holds the shard's lock.
+    """Write a shard's folder. The caller holds the shard's lock. Images of the shard of a smaller set are kept.
 
     Args:
         taken: pixel digests of other shards' images, which no image may have.
@@ -55,7 +64,9 @@ def make_shard(
     shutil.rmtree(rejects, ignore_errors=True)
     try:
         with scratch(shard, out) as folder:
-            write_record(folder, _fill(folder, rejects, shard, generator, inputs, set(taken), advance))
+            kept = _keep_images(shard, out, folder)
+            advance(len(kept.rows))
+            write_record(folder, _fill(folder, rejects, shard, generator, inputs, kept, set(taken), advance))
     except RejectedImagesError as error:
         kept = out / REJECTED / shard.name
         shutil.rmtree(kept, ignore_errors=True)
@@ -66,18 +77,33 @@ def make_shard(
         shutil.rmtree(rejects, ignore_errors=True)
 
 
+def _keep_images(shard: Shard, out: Path, folder: Path) -> ShardRecord:
+    """Copy the images of the shard of a smaller set into the new folder, and return their record; else an empty one."""
+    if not (shard.folder(out) / SHARD_RECORD).is_file():
+        return ShardRecord(rows=(), rejected=())
+    record = read_shard(shard, out)
+    if len(record.rows) >= len(shard):  # it is made anew, for one of its images is a duplicate
+        return ShardRecord(rows=(), rejected=())
+    for row in record.rows:
+        name = Path(row.file_name).name
+        shutil.copyfile(shard.folder(out) / name, folder / name)
+    return record
+
+
 def _fill(
     folder: Path,
     rejects: Path,
     shard: Shard,
     generator: ImageGenerator,
     inputs: GenerationInputs,
+    kept: ShardRecord,
     taken: set[str],
     advance: Callable[[int], None],
 ) -> ShardRecord:
-    rows: dict[int, Image] = {}
-    rejected: list[RejectedImage] = []
-    requests = [ImageRequest(shard.plane, index) for index in range(shard.first, shard.last)]
+    rows: dict[int, Image] = dict(enumerate(kept.rows, shard.first))
+    taken |= {row.sha256 for row in kept.rows}
+    rejected = list(kept.rejected)
+    requests = [ImageRequest(shard.plane, index) for index in range(shard.first + len(kept.rows), shard.last)]
     write = partial(_write, folder, shard.name, generator, inputs)
     while requests:
         again: list[ImageRequest] = []

@@ -5,6 +5,7 @@ locks of all shards.
 """
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -49,8 +50,12 @@ class Shard:
         return out / IMAGES / self.name
 
     def is_complete(self, out: Path) -> bool:
-        """Return whether the shard is complete."""
-        return (self.folder(out) / SHARD_RECORD).is_file()
+        """Return whether the shard is complete; False also for that of a smaller set, with fewer of its images."""
+        folder = self.folder(out)
+        if not (folder / SHARD_RECORD).is_file():
+            return False
+        is_full = len(os.listdir(folder)) > len(self)  # quicker than the record, which counts if a picture is missing
+        return is_full or len(read_shard(self, out).rows) >= len(self)
 
 
 class RejectedImage(Config):

@@ -369,7 +369,6 @@ def test_a_file_or_a_folder_with_something_else_is_refused(tmp_path: Path, backb
     ("changes", "message"),
     [
         ({"seed": 1}, r"config\.seed=0 instead of 1"),
-        ({"per_class": 9}, r"config\.per_class=8 instead of 9"),
         ({"sampler": "euler", "seed": 1}, r'config\.sampler="dpm\+\+" instead of "euler"'),
         ({"planes": ("brain",)}, r'config\.planes=\["brain", "femur"\] instead of \["brain"\]'),
         ({"guidance_interval": (0.0, 0.5)}, r"config\.guidance_interval=\[0\.0, 1\.0\] instead of \[0\.0, 0\.5\]"),

@@ -24,9 +24,9 @@ from fulora.diffusion.sets.shards import (
     write_record,
 )
 
-SHARD = Shard("brain", 0, 0, 2)
+SHARD = Shard("brain", 0, 0, 1)
 ROW = synthetic_row(file_name="images/brain-00000/a.png", recipe="{}", width=4, height=4, sha256="0" * 64)
-RECORD = ShardRecord(rows=(ROW,), rejected=(RejectedImage(index=1, attempt=0, fault="black"),))
+RECORD = ShardRecord(rows=(ROW,), rejected=(RejectedImage(index=0, attempt=0, fault="black"),))
 
 
 def made(out: Path) -> Path:
@@ -102,6 +102,13 @@ def test_a_shard_is_there_when_it_is_complete_and_not_before(tmp_path: Path) -> 
         assert not SHARD.folder(tmp_path).exists()
         assert not SHARD.is_complete(tmp_path)
     assert SHARD.is_complete(tmp_path)
+    assert not Shard("brain", 0, 0, 2).is_complete(tmp_path), "it is that of a smaller set"
+    (SHARD.folder(tmp_path) / "b.png").write_bytes(b"b")
+    assert not Shard("brain", 0, 0, 3).is_complete(tmp_path)
+    (SHARD.folder(tmp_path) / "b.png").unlink()
+    (SHARD.folder(tmp_path) / "a.png").unlink()
+    assert SHARD.is_complete(tmp_path), "a lost picture is found by the list of files"
+    (SHARD.folder(tmp_path) / "a.png").write_bytes(b"a")
     assert sorted(path.name for path in SHARD.folder(tmp_path).iterdir()) == ["a.png", "shard.json"]
     assert work_left(tmp_path) == []
 
@@ -215,4 +222,4 @@ def test_a_shard_is_claimed_by_one_process_and_free_when_that_dies(
 
 def test_a_record_is_plain_json(tmp_path: Path) -> None:
     found = json.loads((made(tmp_path) / "shard.json").read_text())
-    assert found == {"rows": [ROW.to_json()], "rejected": [{"index": 1, "attempt": 0, "fault": "black"}]}
+    assert found == {"rows": [ROW.to_json()], "rejected": [{"index": 0, "attempt": 0, "fault": "black"}]}
