@@ -101,7 +101,9 @@ class Stage(Generic[P, A]):
     def runtime_arguments(self) -> set[str]:
         """Return the names of the arguments marked `fulora.config.Runtime`, which do not change the artifact."""
         hints = get_type_hints(self.function, include_extras=True)
-        return {name for name, hint in hints.items() if any(mark is Runtime for mark in getattr(hint, "__metadata__", ()))}
+        return {
+            name for name, hint in hints.items() if any(mark is Runtime for mark in getattr(hint, "__metadata__", ()))
+        }
 
     def call(self, *args: P.args, **kwargs: P.kwargs) -> "Call[A]":
         """Return this stage with its config and inputs, for a `Workspace` to run."""

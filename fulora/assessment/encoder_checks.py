@@ -64,9 +64,7 @@ def check_finite(name: str, received: str, side: int, features: Features) -> Non
     """
     if not np.isfinite(features).all():
         given = _given(name, received, (len(features), 3, side, side))
-        raise EncoderError(
-            f"{given} returned NaN or infinity; {_needed(len(features))}: its weights may be damaged"
-        )
+        raise EncoderError(f"{given} returned NaN or infinity; {_needed(len(features))}: its weights may be damaged")
 
 
 def _given(name: str, received: str, shape: Sequence[int]) -> str:

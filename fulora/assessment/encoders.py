@@ -107,9 +107,7 @@ def _read_cached(path: Path, count: int) -> Features | None:
     return features
 
 
-def load_encoder(
-    text: str, clip: Path | None = None, trusted: Collection[str] = (), device: str = "auto"
-) -> Encoder:
+def load_encoder(text: str, clip: Path | None = None, trusted: Collection[str] = (), device: str = "auto") -> Encoder:
     """Load an encoder by name.
 
     pixels: intensities, histogram and spectrum at 64 px (`pixel_features`). hash: perceptual hash of 256 bits, whose

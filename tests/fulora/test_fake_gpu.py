@@ -101,7 +101,11 @@ def test_encoders(kind: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     scripted = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 7, 32), torch.nn.Flatten())
     torch.jit.script(scripted).save(tmp_path / "net.pt")
     monkeypatch.setattr(torch.jit, "load", lambda file, map_location: scripted.to(map_location))
-    name = {"clip": "clip", "timm": f"timm:resnet10t:{tmp_path}/timm.pth", "torchscript": f"torchscript:{tmp_path}/net.pt"}
+    name = {
+        "clip": "clip",
+        "timm": f"timm:resnet10t:{tmp_path}/timm.pth",
+        "torchscript": f"torchscript:{tmp_path}/net.pt",
+    }
     loaders = ["fulora.clip.loading.load_clip", "timm.create_model", "torch.load"]
     with fake_gpu(monkeypatch, loaders):
         encoder = load_encoder(name[kind], trusted=[file_digest(tmp_path / "net.pt")])

@@ -40,7 +40,9 @@ def test_rows_come_in_order_whatever_the_batch() -> None:
     for size in (1, 3, 10, 64):
         inference = Inference(mean, CPU, cpu_batch=size)
         assert rows(inference) == list(range(10))
-        assert [len(batch) for batch in inference.rows(PICTURES)] == [size] * (10 // size) + [10 % size] * bool(10 % size)
+        assert [len(batch) for batch in inference.rows(PICTURES)] == [size] * (10 // size) + [10 % size] * bool(
+            10 % size
+        )
     assert rows(inference, []) == []
 
 
@@ -54,7 +56,9 @@ def test_a_batch_that_does_not_fit_is_halved_once_and_for_all() -> None:
 
 
 def test_a_picture_that_does_not_fit_alone_is_an_error() -> None:
-    with pytest.raises(DeviceError, match="device=cpu: has too little memory for one picture of 3x2 px; .*--device cpu"):
+    with pytest.raises(
+        DeviceError, match="device=cpu: has too little memory for one picture of 3x2 px; .*--device cpu"
+    ):
         rows(Inference(with_room_for(0, []), CPU, cpu_batch=4))
 
 
