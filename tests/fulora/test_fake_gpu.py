@@ -20,7 +20,6 @@ from fulora.classification.predict import predict
 from fulora.clip.embed import image_directions, text_directions
 from fulora.clip.loading import load_clip
 from fulora.data.label_set import label_set
-from fulora.digests import file_digest
 from fulora.diffusion.config import GenerateConfig
 from fulora.diffusion.models.loading import load_backbone
 from fulora.diffusion.sampling import image_generator
@@ -28,6 +27,7 @@ from fulora.diffusion.sampling.compute import choose_compute
 from fulora.diffusion.sampling.config import resolve_config
 from fulora.diffusion.sampling.image_generator import ImageRequest, build_generator
 from fulora.diffusion.sampling.sample import encode
+from fulora.digests import file_digest
 from fulora.segmentation.config import SegmentConfig, UnetConfig
 from fulora.segmentation.model import Unet, build_unet
 from fulora.segmentation.predict import predict as predict_masks
@@ -57,8 +57,7 @@ def test_what_is_left_on_the_cpu_is_noticed(monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(AssertionError, match="no network ran on the GPU"), fake_gpu(monkeypatch):
         layer(torch.zeros(1, 2))
     with pytest.raises(AssertionError, match="ran on the CPU: ReLU"), fake_gpu(monkeypatch):
-        torch.nn.ReLU()(torch.zeros(1, 2))
-        torch.nn.ReLU()(torch.zeros(1, 2, device=GPU))
+        [torch.nn.ReLU()(torch.zeros(1, 2, device=place)) for place in ("cpu", GPU)]
     with pytest.raises(RuntimeError, match="on the same device"), fake_gpu(monkeypatch):
         layer.to(GPU)(torch.zeros(1, 2))
 
