@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 MAKEFLAGS += --jobs=2  # the checks run beside the tests
 
-.PHONY: demo test test-quick test-all pytest check clean
+.PHONY: demo test test-quick test-all pytest check gpu clean
 
 demo: $(READY)  ## the whole study on phantoms, on a CPU, offline
 	$(BIN)/fulora run demo
@@ -31,6 +31,9 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev]"
 	touch $@
+
+gpu:  ## what this machine's GPU does, in nine minutes at most; installs nothing
+	PYTHONPATH=. $(firstword $(wildcard $(BIN)/python) $(PYTHON)) benchmarks/gpu.py
 
 clean:  ## remove the environment and all artifacts
 	rm -rf $(VENV) work

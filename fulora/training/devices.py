@@ -7,7 +7,8 @@ from contextlib import contextmanager
 import torch
 
 MISSING_OPERATION = re.compile(
-    r"operator '(?P<operation>[^']+)' is not currently (?:implemented|supported)[^.]*?the (?P<device>\w+) (?:device|backend)"
+    r"operator '(?P<operation>[^']+)' is not currently (?:implemented|supported)[^.]*?the (?P<device>\w+) "
+    r"(?:device|backend)"
     r"|Could not run '(?P<kernel>[^']+)' with arguments from the '(?P<backend>\w+)' backend"
 )
 """What torch says where a device has no kernel for an operation."""

@@ -57,8 +57,7 @@ def test_what_is_left_on_the_cpu_is_noticed(monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(AssertionError, match="no network ran on the GPU"), fake_gpu(monkeypatch):
         layer(torch.zeros(1, 2))
     with pytest.raises(AssertionError, match="ran on the CPU: ReLU"), fake_gpu(monkeypatch):
-        torch.nn.ReLU()(torch.zeros(1, 2))
-        torch.nn.ReLU()(torch.zeros(1, 2, device=GPU))
+        [torch.nn.ReLU()(torch.zeros(1, 2, device=place)) for place in ("cpu", GPU)]
     with pytest.raises(RuntimeError, match="on the same device"), fake_gpu(monkeypatch):
         layer.to(GPU)(torch.zeros(1, 2))
 

@@ -57,7 +57,7 @@ def test_a_batch_that_does_not_fit_is_halved_once_and_for_all() -> None:
 
 def test_a_picture_that_does_not_fit_alone_is_an_error() -> None:
     with pytest.raises(
-        DeviceError, match="device=cpu: has too little memory for one picture of 3x2 px; .*--device cpu"
+        DeviceError, match=r"device=cpu: has too little memory for one picture of 3x2 px; .*--device cpu"
     ):
         rows(Inference(with_room_for(0, []), CPU, cpu_batch=4))
 
@@ -66,7 +66,7 @@ def test_other_failures_are_raised_as_they_are() -> None:
     def broken(pixels: Tensor) -> Tensor:
         raise RuntimeError("shapes cannot be multiplied")
 
-    with pytest.raises(RuntimeError, match="^shapes cannot be multiplied"):
+    with pytest.raises(RuntimeError, match=r"^shapes cannot be multiplied"):
         rows(Inference(broken, CPU, cpu_batch=4))
     assert is_out_of_memory(RuntimeError("MPS backend out of memory (MPS allocated: 9 GB)"))
 

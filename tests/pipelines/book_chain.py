@@ -180,7 +180,7 @@ OWN_NAMES = (
     "fulora.assessment.judges",
     "fulora.diffusion.sampling.inputs",
     "fulora.mask_folders.segment",
-    "pipelines.lora_job",
+    "pipelines.jobs.train_lora",
 )
 """Modules that hold a function replaced below by a name of their own: imported later, they would keep the other one."""
 

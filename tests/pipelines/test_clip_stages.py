@@ -18,7 +18,8 @@ from fulora.data.label_set import LabelSet, label_set
 from fulora.data.leak_check import OverlapError
 from fulora.data.patient_numbers import SameNumberError, note_different_patients
 from fulora.data.weights import ClipWeights
-from fulora.engine import ProcessCache
+from fulora.engine import InProcess, ProcessCache
+from fulora.workspace import Workspace
 from pipelines import configs
 from pipelines.backbone_names import ASSETS
 from pipelines.stages.embed_images import embed_images
@@ -203,3 +204,20 @@ def test_forgetting_starts_at_the_old_clip(
 def test_arms_that_cannot_be(override: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         configs.load("demo", [override])
+
+
+class Elsewhere(InProcess):
+    """Another process that makes parts first, as Ray's workers do."""
+
+    is_local = False
+
+
+def test_parts_made_elsewhere_give_the_same_embeddings(
+    tmp_path: Path, images: ImageSet, embedded: Embeddings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made_there: list[str] = []
+    make = embedding_parts.make_part
+    monkeypatch.setattr(embedding_parts, "make_part", lambda *given: made_there.append(given[1]) or make(*given))
+    found = Workspace(tmp_path, Elsewhere()).run(embed_images, images, CLIP, device="cpu")
+    assert made_there == ["00000000"] * 2, "by the worker, and found by the stage"
+    assert np.array_equal(found.of(images.rows()), embedded.of(images.rows()))

@@ -31,7 +31,7 @@ class Compute(Config):
     """How a set is computed. Equal values give equal bytes, whatever the position of an image in the set.
 
     Attributes:
-        device: `cpu` or `cuda`.
+        device: `cpu`, `cuda` or `mps`.
         hardware: the model of a GPU, or the instruction set of a CPU.
         precision, layout: of the denoiser. The autoencoder is fp32 on a CPU and fp16 on a GPU, or fp32 where its
             config says that fp16 overflows.
