@@ -92,10 +92,9 @@ def test_a_clone_that_is_not_installed_reads_its_own_file(monkeypatch: pytest.Mo
     def absent(name: str) -> list[str]:
         raise installation.metadata.PackageNotFoundError(name)
 
-    installed = {str(each) for each in read_requirements() if each.marker is None}
     monkeypatch.setattr(installation.metadata, "requires", absent)
     own = read_requirements()
-    assert {str(each) for each in own if each.marker is None} == installed
+    assert {"torch", "diffusers", "packaging"} <= {each.name for each in own if each.marker is None}
     assert Requirement("ray>=2.40; extra == 'ray'") in own
 
 
