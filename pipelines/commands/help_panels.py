@@ -29,6 +29,9 @@ class CommandsByJob(TyperGroup):
 
 def assign_panels(app: typer.Typer) -> None:
     """Give every command of an app its panel."""
-    for info in (*app.registered_commands, *app.registered_groups):
-        if info.name in PANEL_OF:
-            info.rich_help_panel = PANEL_OF[info.name]
+    for command in app.registered_commands:
+        if command.name in PANEL_OF:
+            command.rich_help_panel = PANEL_OF[command.name]
+    for group in app.registered_groups:
+        if group.name in PANEL_OF:
+            group.rich_help_panel = PANEL_OF[group.name]
