@@ -106,7 +106,7 @@ def _configs() -> dict[str, type[Config]]:
     for name, place in CONFIGS.items():
         module, _, attribute = place.partition(":")
         named[name] = getattr(import_module(module), attribute)
-    return named | KINDS
+    return {**named, **KINDS}
 
 
 def _about(config: type[Config]) -> str:

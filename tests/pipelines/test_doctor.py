@@ -35,7 +35,15 @@ def test_the_command_prints_sections_and_json(tmp_path: Path) -> None:
     weights = ("--backbone", ASSETS / "diffusion", "--clip", ASSETS / "clip", "--work", tmp_path / "work")
     shown = called("doctor", *weights)
     assert shown.code == 0, shown.stdout
-    for word in ("versions", "devices", "precision", "disk", "weights", fulora.__version__, torch.__version__):
+    for word in (
+        "versions",
+        "devices",
+        "precision",
+        "disk",
+        "weights",
+        fulora.__version__,
+        torch.__version__.partition("+")[0],
+    ):
         assert word in shown.stdout
     assert called("doctor", *weights, "--json", file).code == 0
     facts = json.loads(file.read_text())
@@ -74,7 +82,7 @@ def test_weights_that_are_not_cached_are_missing_with_the_command_that_fetches_t
 
 def test_what_is_needed_and_what_extras_are_for(monkeypatch: pytest.MonkeyPatch) -> None:
     needed = read_requirements()
-    assert {"torch", "diffusers", "open_clip_torch"} <= {each.name for each in needed if each.marker is None}
+    assert {"torch", "diffusers", "timm"} <= {each.name for each in needed if each.marker is None}
     extras = {extra for each in needed for extra in PURPOSES if each.marker and each.marker.evaluate({"extra": extra})}
     assert extras == set(PURPOSES)
     versions = {"torch": "1.0", "typer": ""}
@@ -92,10 +100,9 @@ def test_a_clone_that_is_not_installed_reads_its_own_file(monkeypatch: pytest.Mo
     def absent(name: str) -> list[str]:
         raise installation.metadata.PackageNotFoundError(name)
 
-    installed = {str(each) for each in read_requirements() if each.marker is None}
     monkeypatch.setattr(installation.metadata, "requires", absent)
     own = read_requirements()
-    assert {str(each) for each in own if each.marker is None} == installed
+    assert {"torch", "diffusers", "packaging"} <= {each.name for each in own if each.marker is None}
     assert Requirement("ray>=2.40; extra == 'ray'") in own
 
 

@@ -64,9 +64,9 @@ def make_shard(
     shutil.rmtree(rejects, ignore_errors=True)
     try:
         with scratch(shard, out) as folder:
-            kept = _keep_images(shard, out, folder)
-            advance(len(kept.rows))
-            write_record(folder, _fill(folder, rejects, shard, generator, inputs, kept, set(taken), advance))
+            before = _keep_images(shard, out, folder)
+            advance(len(before.rows))
+            write_record(folder, _fill(folder, rejects, shard, generator, inputs, before, set(taken), advance))
     except RejectedImagesError as error:
         kept = out / REJECTED / shard.name
         shutil.rmtree(kept, ignore_errors=True)
