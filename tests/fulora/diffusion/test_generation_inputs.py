@@ -123,7 +123,7 @@ def test_a_lora_that_does_not_fit_is_reported_on_loading(tmp_path: Path, backbon
 def test_the_native_size_is_that_of_the_networks(backbone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     used = BackboneUsed(name="b", digest="abc")
     assert GenerationInputs(backbone, used).native_size() == 32
-    monkeypatch.setattr(module, "load_backbone", lambda source, revision, architecture: load_backbone(backbone))
+    monkeypatch.setattr(module, "download_backbone", lambda source, revision: backbone)
     assert GenerationInputs("owner/name", used).native_size() == 32
 
 
