@@ -210,7 +210,6 @@ def with_control(generator: ImageGenerator, control: Path, mask_of: Callable[[Im
         BackboneError: if the folder has no ControlNet.
     """
     model = load_control(control)
-    model.to(torch.device(generator.compute.device))
     cast_denoiser(model, generator.compute)
     return replace(generator, control=model, mask_of=mask_of)
 

@@ -70,7 +70,7 @@ def fit(
     uninterrupted run. Launched together (`accelerate launch`), processes share every batch, and the first one writes.
 
     Args:
-        pipe: a backbone without LoRA, on the CPU in fp32; it is changed.
+        pipe: a backbone without LoRA, on the CPU in fp32, its UNet perhaps in the config's precision; it is changed.
         validation: images of other patients, for the validation loss.
         prior: images that the LoRA must not unlearn, such as the base's own (Ruiz et al. 2023).
         facts: for the file's header; counts and digests of the images are added.
