@@ -67,7 +67,7 @@ def choose_compute(pipe: Pipeline, cfg: SamplingConfig, images: int) -> Compute:
     """Choose how a set is computed, and note it.
 
     Args:
-        pipe: in fp32, LoRAs fused; it is not changed.
+        pipe: LoRAs fused, the denoiser in fp32 or in `loading_dtype`; it is not changed.
         images: in the set, to know whether compiling pays.
 
     Raises:
@@ -92,6 +92,17 @@ def choose_compute(pipe: Pipeline, cfg: SamplingConfig, images: int) -> Compute:
         compute = compute.changed(compiled=True)
     progress.note(f"computed on {compute.describe()}")
     return compute
+
+
+def loading_dtype(cfg: SamplingConfig) -> torch.dtype:
+    """Return the precision that a denoiser without LoRAs is loaded in: its own, or fp32 where a clock has to choose.
+
+    Raises:
+        ValueError: if the device is not available.
+    """
+    device = pick_device(cfg.device)
+    timed = cfg.precision == "fastest" and device.type == "cpu"
+    return torch.float32 if timed else DTYPES[_supported(cfg, device)[0]]
 
 
 def _supported(cfg: SamplingConfig, device: torch.device) -> tuple[Precision, Layout]:

@@ -164,7 +164,7 @@ def sampler_of(cfg: GenerateConfig, request: ImageRequest) -> Sampler:
 
 
 def build_generator(pipe: Pipeline, cfg: SamplingConfig, compute: Compute) -> ImageGenerator:
-    """Build a generator from a pipeline, in fp32 on the CPU with LoRAs fused. The pipeline is used up.
+    """Build a generator from a pipeline on the CPU with LoRAs fused. The pipeline is used up.
 
     Raises:
         BackboneError: if the backbone cannot generate the size, or a prompt is too long.

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import torch
 from jaxtyping import UInt8
 
 from fulora.config import digest
@@ -71,13 +72,21 @@ class GenerationInputs:
     start: Path | None = None
     control: ControlSource | None = None
 
-    def load(self) -> Pipeline:
+    def load(self, unet_dtype: torch.dtype = torch.float32) -> Pipeline:
         """Load the backbone with its LoRAs fused, in fp32 on the CPU.
+
+        Args:
+            unet_dtype: load the UNet in another precision, unless LoRAs are fused, which is done in fp32.
 
         Raises:
             BackboneError, LoraError: if one of them cannot be loaded, or they do not fit together.
         """
-        pipe = load_backbone(self.backbone, revision=self.revision, architecture=self.architecture)
+        pipe = load_backbone(
+            self.backbone,
+            revision=self.revision,
+            architecture=self.architecture,
+            unet_dtype=torch.float32 if self.loras else unet_dtype,
+        )
         for lora in self.loras:
             used = lora.used
             load_lora(pipe, lora.path, used.strength, used.text_strength, any_base=used.any_base)

@@ -23,6 +23,7 @@ from fulora.diffusion.sampling.compute import (
     Precision,
     cast_copy,
     choose_compute,
+    loading_dtype,
     move_to_device,
     pinned_threads,
 )
@@ -153,6 +154,14 @@ def test_fastest_can_time_every_architecture(tmp_path: Path, architecture: Archi
     cfg = like(precision="fastest", layout="contiguous", image_size_px=64, batch_size=1, threads=1)
     found = choose_compute(pipe, cfg, 1)
     assert found.precision in ("fp32", "bf16")
+
+
+@pytest.mark.parametrize(
+    ("precision", "expected"),
+    [("auto", torch.float32), ("fastest", torch.float32), ("bf16", torch.bfloat16), ("fp16", torch.float16)],
+)
+def test_a_denoiser_is_loaded_in_its_precision_unless_a_clock_chooses_it(precision: str, expected: torch.dtype) -> None:
+    assert loading_dtype(like(precision=precision)) == expected
 
 
 def test_a_missing_device_is_reported(backbone: Path) -> None:
