@@ -1,7 +1,7 @@
 """A command of `fulora` in a process of its own, with its time and its peak memory.
 
     python tests/measured_run.py REPORT.json generate --backbone FOLDER ...
-    python tests/measured_run.py REPORT.json load BACKBONE
+    python tests/measured_run.py REPORT.json load BACKBONE bf16
     python tests/measured_run.py REPORT.json embed CLIP IMAGES
 
 `load` and `embed` are the parts of commands that read a backbone, and that embed the pictures of an image set.
@@ -20,15 +20,14 @@ from fulora.environment import peak_resident
 Facts = dict[str, float]
 
 
-def load(source: str) -> Callable[[], Facts]:
-    """Load a backbone; tells the size of its weights in memory."""
+def load(source: str, precision: str) -> Callable[[], Facts]:
+    """Load a backbone with its UNet in a precision; tells the size of the weights in memory."""
     from fulora.diffusion.models.loading import load_backbone, networks
+    from fulora.diffusion.training.learner import PRECISIONS
 
     def run() -> Facts:
-        size = sum(
-            weight.nbytes for network in networks(load_backbone(Path(source))) for weight in network.parameters()
-        )
-        return {"weights_mb": size / 1e6}
+        pipe = load_backbone(Path(source), unet_dtype=PRECISIONS[precision])
+        return {"weights_mb": sum(weight.nbytes for network in networks(pipe) for weight in network.parameters()) / 1e6}
 
     return run
 

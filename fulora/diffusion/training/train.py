@@ -157,16 +157,11 @@ def batch_error(
 
 
 @torch.no_grad()
-def evaluate(learner: LoraLearner, cfg: LoraConfig, batches: Sequence[Batch], description: str = "") -> float:
-    """Compute the mean unweighted error over a fixed grid of images, timesteps and noise, by all processes.
-
-    Args:
-        description: of a progress bar; none inside the training's own.
-    """
+def evaluate(learner: LoraLearner, cfg: LoraConfig, batches: Sequence[Batch]) -> float:
+    """Compute the mean unweighted error over a fixed grid of images, timesteps and noise, by all processes."""
     together = learner.processes
     total = torch.zeros((), device=together.device)
-    own = batches[together.index :: together.count]
-    for batch in progress.track(own, description) if description else own:
+    for batch in progress.track(batches[together.index :: together.count], "evaluated"):
         total += batch_error(learner, cfg, batch, learner.pipe.unet, weighted=False).sum()
     return together.mean(total).item() * together.count / sum(len(batch.captions) for batch in batches)
 
@@ -177,10 +172,7 @@ def validate_and_sample(
     """Log the validation loss and write the sample grid, at the config's steps, of the weights that would be kept."""
     with learner.kept_weights():
         if data.grids and (done % cfg.validate_every == 0 or done == cfg.steps):
-            losses = {
-                name: evaluate(learner, cfg, batches, "" if done else f"{name} before training")
-                for name, batches in data.grids.items()
-            }
+            losses = {name: evaluate(learner, cfg, batches) for name, batches in data.grids.items()}
             _write(log, done, **losses)
             score = -losses["validation_loss"]
             if cfg.keep == "best" and done and score > learner.best.score:
