@@ -23,12 +23,12 @@ from clocked_run import peak_mb
 import fulora
 from fulora.data.column_types import Plane
 from fulora.data.label_set import label_set
-from fulora.diffusion.config import GenerateConfig, LoraConfig
+from fulora.diffusion.config import LoraConfig
 from fulora.diffusion.lora.adapters import add_lora
 from fulora.diffusion.lora.files import save_lora
 from fulora.diffusion.models.architectures import Pipeline, build
 from fulora.diffusion.models.loading import load_backbone, quiet, save_backbone
-from fulora.diffusion.sampling.config import SamplingConfig, resolve_config
+from fulora.diffusion.sampling.config import GenerateConfig, SamplingConfig, resolve_config
 from fulora.diffusion.sampling.image_generator import ImageGenerator, ImageRequest
 from fulora.diffusion.sampling.inputs import GenerationInputs, lora_source, weights_digest
 from fulora.diffusion.sampling.recipe import BackboneUsed

@@ -3,7 +3,8 @@
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,10 +34,44 @@ class _Cache(BaseModel):
     files: dict[str, CachedDigest]
 
 
-def file_digest(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes, 64 hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+MB = 10**6
+LARGE_MB = 250
+"""From how many MB on the reading of files is shown: less takes a second."""
+
+
+@contextmanager
+def reading(description: str, size: int) -> Iterator[Callable[[int], None]]:
+    """Show how far the reading of large files is, in MB. Yields a function to call with how many more bytes are read.
+
+    Args:
+        size: bytes of all files.
+    """
+    if size < LARGE_MB * MB:
+        yield lambda count: None
+        return
+    done = 0
+    with progress.meter(description, unit="MB", total=size // MB) as advance:
+
+        def add(count: int) -> None:
+            nonlocal done
+            advance((done + count) // MB - done // MB)
+            done += count
+
+        yield add
+
+
+def file_digest(path: Path, advance: Callable[[int], None] = lambda count: None) -> str:
+    """Return the SHA-256 of a file's bytes, 64 hexadecimal digits.
+
+    Args:
+        advance: called with how many more bytes were read.
+    """
+    content = hashlib.sha256()
+    with path.open("rb", buffering=0) as file:
+        while block := file.read(MB):
+            content.update(block)
+            advance(len(block))
+    return content.hexdigest()
 
 
 def read_cache(cache: Path) -> dict[str, CachedDigest]:
@@ -66,17 +101,17 @@ def _check(cached: Mapping[str, CachedDigest]) -> str:
 def cached_digests(files: list[Path], cache: Path | None) -> dict[Path, str]:
     """Return the digest of each file, computed again if its size or times differ from those in `cache`."""
     cached = read_cache(cache) if cache else {}
-    digests: dict[Path, str] = {}
-    fresh: dict[str, CachedDigest] = {}
-    for file in files:
-        key, now = str(file.resolve()), file.stat()
-        entry = cached.get(key)
-        if entry is None or not entry.matches(now):
-            entry = fresh[key] = CachedDigest(now.st_size, now.st_mtime_ns, now.st_ctime_ns, file_digest(file))
-        digests[file] = entry.sha256
-    if fresh and cache:
-        write_cache(cache, {**cached, **fresh})
-    return digests
+    states = {file: file.stat() for file in files}
+    entries = {file: entry for file in files if (entry := cached.get(str(file.resolve())))}
+    stale = [file for file in files if file not in entries or not entries[file].matches(states[file])]
+    with reading("content hashed", sum(states[file].st_size for file in stale)) as advance:
+        for file in stale:
+            now = states[file]
+            sha256 = file_digest(file, advance)
+            entries[file] = CachedDigest(now.st_size, now.st_mtime_ns, now.st_ctime_ns, sha256)
+    if stale and cache:
+        write_cache(cache, {**cached, **{str(file.resolve()): entries[file] for file in stale}})
+    return {file: entries[file].sha256 for file in files}
 
 
 def mismatches_in_cache(cache: Path) -> list[str]:

@@ -15,7 +15,8 @@ from fulora.data.assessed_images import Assessment
 from fulora.data.image_set import ImageSet
 from fulora.data.results import Report
 from fulora.data.weights import ClipWeights, JudgeWeights
-from fulora.diffusion.config import GenerateConfig, LoraConfig
+from fulora.diffusion.config import LoraConfig
+from fulora.diffusion.sampling.config import GenerateConfig
 from fulora.intake.config import CurateConfig
 from fulora.report.parts import AssessmentPart, TrainingPart
 from fulora.stage import Source

@@ -13,7 +13,8 @@ from fulora.data.comparisons import check_arm_names
 from fulora.data.hybrid import MixConfig
 from fulora.data.results import PROMPT
 from fulora.data.score import ScoreConfig
-from fulora.diffusion.config import GenerateConfig, LoraConfig
+from fulora.diffusion.config import LoraConfig
+from fulora.diffusion.sampling.config import GenerateConfig
 from fulora.intake.config import CurateConfig
 from pipelines.arms import HYBRID, REAL, ArmConfig, build_arms
 from pipelines.assessment import judge_configs

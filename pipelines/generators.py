@@ -8,7 +8,8 @@ from fulora.config import Config, Json
 from fulora.data.image_set import ImageSet
 from fulora.data.label_set import LabelSet
 from fulora.data.weights import Backbone, LoraWeights
-from fulora.diffusion.config import GenerateConfig, LoraConfig
+from fulora.diffusion.config import LoraConfig
+from fulora.diffusion.sampling.config import GenerateConfig
 from fulora.stage import Source
 from fulora.workspace import Workspace
 from pipelines.merged_settings import merge_each_over, merge_over

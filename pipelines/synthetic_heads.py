@@ -11,7 +11,8 @@ from fulora.config import Config, Json
 from fulora.data.image_set import ImageSet
 from fulora.data.label_set import LabelSet
 from fulora.data.weights import Backbone, UnetWeights
-from fulora.diffusion.config import ControlConfig, GenerateConfig, LoraConfig
+from fulora.diffusion.config import ControlConfig, LoraConfig
+from fulora.diffusion.sampling.config import GenerateConfig
 from fulora.segmentation.addition_config import AdditionConfig
 from fulora.segmentation.config import UnetConfig
 from fulora.stage import Call, Source

@@ -6,7 +6,7 @@ from fulora.data.class_counts import ClassCounts
 from fulora.data.column_types import Split
 from fulora.data.hybrid import MixConfig
 from fulora.data.label_set import LabelSet, LabelSetError, refuse_other_classes
-from fulora.diffusion.config import GenerateConfig
+from fulora.diffusion.sampling.config import GenerateConfig
 from fulora.intake.config import CurateConfig
 from pipelines.checks.findings import Findings
 from pipelines.checks.images import ExpectedSet, Sources

@@ -2,8 +2,9 @@
 
 from collections import Counter
 
-from fulora.diffusion.config import GenerateConfig, LoraConfig
+from fulora.diffusion.config import LoraConfig
 from fulora.diffusion.models.native_size import NativeSize, describe_other_size
+from fulora.diffusion.sampling.config import GenerateConfig
 from fulora.intake.config import CurateConfig
 from fulora.intake.curate.forecast import Size
 from pipelines.checks.findings import Findings

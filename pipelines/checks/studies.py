@@ -4,8 +4,9 @@ from pathlib import Path
 
 from fulora.config import Config
 from fulora.data.column_types import Split
-from fulora.diffusion.config import GenerateConfig, LoraConfig
+from fulora.diffusion.config import LoraConfig
 from fulora.diffusion.models.native_size import NativeSize
+from fulora.diffusion.sampling.config import GenerateConfig
 from pipelines.assessment import IMAGES_AT, AssessmentStudyConfig
 from pipelines.backbones import OnSiteBackbone
 from pipelines.checks.backbones import check_models

@@ -8,9 +8,10 @@ from typing import Any
 
 from fulora.config import ConfigError, validated
 from fulora.data.image_set import ImageSet
-from fulora.diffusion.config import Architecture, GenerateConfig
+from fulora.diffusion.config import Architecture
 from fulora.diffusion.lora.lora_error import LoraError
 from fulora.diffusion.lora.peft_folder import lora_path
+from fulora.diffusion.sampling.config import GenerateConfig
 from fulora.diffusion.sampling.inputs import LoraSource, lora_source
 from fulora.diffusion.sets.build_job import build_job
 from fulora.diffusion.sets.generation import generate_set

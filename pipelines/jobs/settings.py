@@ -13,7 +13,7 @@ from pipelines.jobs.setting_types import describe_default, describe_type, expand
 
 CONFIGS = {
     "lora": "fulora.diffusion.config:LoraConfig",
-    "generate": "fulora.diffusion.config:GenerateConfig",
+    "generate": "fulora.diffusion.sampling.config:GenerateConfig",
     "curate": "fulora.intake.config:CurateConfig",
     "mix": "fulora.data.hybrid:MixConfig",
     "card": "fulora.export.card:CardConfig",
@@ -29,7 +29,7 @@ CONFIGS = {
     "unet": "fulora.segmentation.config:UnetConfig",
     "segment": "fulora.segmentation.config:SegmentConfig",
     "score-masks": "fulora.segmentation.scores:MaskScoreConfig",
-    "additions": "fulora.segmentation.mask_quality:AdditionConfig",
+    "additions": "fulora.segmentation.addition_config:AdditionConfig",
     "control": "fulora.diffusion.config:ControlConfig",
     "pretrain": "fulora.diffusion.config:PretrainConfig",
     "pretrain-clip": "fulora.clip.config:ClipPretrainConfig",

@@ -23,6 +23,7 @@ from fulora.diffusion.models.native_size import native_size_of
 from fulora.diffusion.sampling.inputs import backbone_provenance, weights_digest
 from fulora.diffusion.training.examples import TrainingImages
 from fulora.diffusion.training.image_sets import fit_lora, lora_provenance, read_training_images
+from fulora.diffusion.training.learner import PRECISIONS
 from fulora.diffusion.training.output_folder import holds_finished, refuse_other_contents
 from fulora.diffusion.training.plan import plan_training
 from fulora.intake.check.check_folder import curate_config
@@ -161,7 +162,12 @@ class LoraJob:
 
     @cached_property
     def _pipeline(self) -> Pipeline:
-        return load_backbone(named_backbone(self.backbone), revision=self.revision, architecture=self.architecture)
+        return load_backbone(
+            named_backbone(self.backbone),
+            revision=self.revision,
+            architecture=self.architecture,
+            unet_dtype=PRECISIONS[self.cfg.precision],
+        )
 
     def _other_sets(self) -> tuple[ImageSet | None, ImageSet | None]:
         return _image_set(self.prior, "--prior"), _image_set(self.tested_on, "--test")

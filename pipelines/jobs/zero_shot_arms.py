@@ -131,10 +131,15 @@ class Comparison:
         images = self.tested.of_classes(self.labels, work, leave_out=self._left_out(self.tested.source))
         clips = {clip.name: clip.open(work) for clip in self.clips}
         notes = [line for name, clip in clips.items() for line in self._check(name, clip)]
-        embeddings = work.each({name: embed_images.call(self.tested.source, clip) for name, clip in clips.items()})
+        embeddings = work.each(
+            {name: embed_images.call(self.tested.source, clip, device=self.device) for name, clip in clips.items()}
+        )
         calls = {
             f"{name}, {prompts.name}": zero_shot.call(
-                ZeroShotConfig(prompts=prompts.own), images=images, clip=clip, embeddings=embeddings[name]
+                ZeroShotConfig(prompts=prompts.own, device=self.device),
+                images=images,
+                clip=clip,
+                embeddings=embeddings[name],
             )
             for name, clip in clips.items()
             for prompts in self.prompts
@@ -163,7 +168,9 @@ class Comparison:
         work: Workspace,
     ) -> dict[str, Call[Predictions]]:
         trained_on = self._of_classes(heads.trained_on, work)
-        embedded = work.each({name: embed_images.call(heads.trained_on, clip) for name, clip in clips.items()})
+        embedded = work.each(
+            {name: embed_images.call(heads.trained_on, clip, device=self.device) for name, clip in clips.items()}
+        )
         few = work.each(
             {number: take_few.call(FewConfig(images=number, seed=heads.seed), trained_on) for number in heads.few_shot}
         )
@@ -175,7 +182,7 @@ class Comparison:
                     for number, fitted_to in sets.items():
                         arm = ", ".join(filter(None, (name, prompts.name, HEAD_NAMES[kind], number)))
                         calls[arm] = probe_clip.call(
-                            ProbeConfig(head=kind, prompts=prompts.own),
+                            ProbeConfig(head=kind, prompts=prompts.own, device=self.device),
                             images=fitted_to,
                             tested_on=images,
                             clip=clip,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from fulora.data.image_set import ImageSet
 from fulora.data.weights import Backbone, ControlWeights
-from fulora.diffusion.config import GenerateConfig
+from fulora.diffusion.sampling.config import GenerateConfig
 from fulora.stage import Source, stage
 
 

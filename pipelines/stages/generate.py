@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from fulora.data.image_set import ImageSet
 from fulora.data.label_set import LabelSet
 from fulora.data.weights import Backbone, LoraWeights
-from fulora.diffusion.config import GenerateConfig
+from fulora.diffusion.sampling.config import GenerateConfig
 from fulora.engine import InProcess, ProcessCache
 from fulora.stage import Parts, Source, stage
 

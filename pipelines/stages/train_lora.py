@@ -26,12 +26,13 @@ def train_lora(
     from fulora.diffusion.models.loading import load_backbone
     from fulora.diffusion.sampling.inputs import backbone_provenance
     from fulora.diffusion.training.image_sets import fit_lora, lora_provenance, read_training_images
+    from fulora.diffusion.training.learner import PRECISIONS
     from fulora.workspace import artifact_name
 
     material = read_training_images(images, prior, tested_on, mask_channel=config.mask_channel)
     of_backbone = backbone_provenance(backbone.path, backbone.path.name)
     provenance = lora_provenance(f"LoRA {artifact_name(out)}", of_backbone, images, prior, tested_on)
-    pipe = load_backbone(backbone.path)
+    pipe = load_backbone(backbone.path, unet_dtype=PRECISIONS[config.precision])
     fit_lora(
         out, config, pipe, material, base_model=_name(backbone), base_digest=backbone.fingerprint, provenance=provenance
     )

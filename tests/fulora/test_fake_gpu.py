@@ -20,11 +20,10 @@ from fulora.classification.predict import predict
 from fulora.clip.embed import image_directions, text_directions
 from fulora.clip.loading import load_clip
 from fulora.data.label_set import label_set
-from fulora.diffusion.config import GenerateConfig
 from fulora.diffusion.models.loading import load_backbone
 from fulora.diffusion.sampling import image_generator
 from fulora.diffusion.sampling.compute import choose_compute
-from fulora.diffusion.sampling.config import resolve_config
+from fulora.diffusion.sampling.config import GenerateConfig, resolve_config
 from fulora.diffusion.sampling.image_generator import ImageRequest, build_generator
 from fulora.diffusion.sampling.sample import encode
 from fulora.digests import file_digest

@@ -19,8 +19,9 @@ from fulora.data.label_set import LabelSet, label_set
 from fulora.data.provenance import Provenance, provenance_of
 from fulora.data.results import write_table
 from fulora.data.weights import Backbone, ClassifierWeights, ClipWeights, ControlWeights, LoraWeights, UnetWeights
-from fulora.diffusion.config import ControlConfig, GenerateConfig, LoraConfig, PretrainConfig
+from fulora.diffusion.config import ControlConfig, LoraConfig, PretrainConfig
 from fulora.diffusion.models.loading import load_backbone
+from fulora.diffusion.sampling.config import GenerateConfig
 from fulora.diffusion.sets.assembly import build_set_provenance
 from fulora.diffusion.sets.job import GenerationJob
 from fulora.segmentation.addition_config import AdditionConfig

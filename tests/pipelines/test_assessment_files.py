@@ -15,7 +15,7 @@ from fulora.data.provenance import read_provenance
 from fulora.engine import InProcess
 from fulora.stage import Source
 from fulora.workspace import Workspace
-from pipelines.backbones import ASSETS
+from pipelines.backbone_names import ASSETS
 from pipelines.jobs.inputs import open_artifact
 from pipelines.stages.assess import assess
 

@@ -17,8 +17,7 @@ from forked import Forked
 
 from fulora import progress
 from fulora.data.label_set import LabelSet
-from fulora.diffusion.config import GenerateConfig
-from fulora.diffusion.sampling.config import resolve_config
+from fulora.diffusion.sampling.config import GenerateConfig, resolve_config
 from fulora.diffusion.sampling.inputs import GenerationInputs
 from fulora.diffusion.sampling.recipe import BackboneUsed
 from fulora.diffusion.sets import processes

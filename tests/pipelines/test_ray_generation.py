@@ -14,8 +14,7 @@ from command_inside import QUICK, called, tree
 from forked import ROOT, Forked
 
 from fulora.data.label_set import label_set
-from fulora.diffusion.config import GenerateConfig
-from fulora.diffusion.sampling.config import resolve_config
+from fulora.diffusion.sampling.config import GenerateConfig, resolve_config
 from fulora.diffusion.sampling.inputs import GenerationInputs
 from fulora.diffusion.sampling.recipe import BackboneUsed
 from fulora.diffusion.sets import generation

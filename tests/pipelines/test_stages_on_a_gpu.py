@@ -18,7 +18,7 @@ from fulora.mask_folders.segment import segment_folder
 from fulora.segmentation.addition_config import AdditionConfig
 from fulora.segmentation.config import SegmentConfig, UnetConfig
 from fulora.segmentation.model import build_unet, save_unet
-from pipelines.backbones import ASSETS
+from pipelines.backbone_names import ASSETS
 from pipelines.stages.add_drawn import add_drawn
 from pipelines.stages.classify import classify
 from pipelines.stages.embed_images import embed_images

@@ -8,7 +8,6 @@ from pathlib import Path
 import torch
 from diffusers import DDPMScheduler
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
 
 from fulora.data.state_dicts import wrong_format
 from fulora.diffusion.config import Architecture
@@ -186,12 +185,3 @@ def write_configs(checkpoint: Checkpoint, folder: Path) -> None:
             encoder.config.save_pretrained(folder / part)
             tokenizer = part.replace("text_encoder", "tokenizer")
             getattr(pipe, tokenizer).save_pretrained(folder / tokenizer)
-
-
-def rename_weights(path: Path, checkpoint: Checkpoint, folder: Path) -> Path:
-    """Return the file, or a copy in `folder` with the published names if its names differ."""
-    if not checkpoint.names:
-        return path
-    copy = folder / "renamed.safetensors"
-    save_file({checkpoint.names.get(name, name): weight for name, weight in load_file(path).items()}, copy)
-    return copy

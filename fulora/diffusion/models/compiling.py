@@ -46,6 +46,7 @@ def choose_unet(
     if steps * plain_s * EXPECTED_SAVING < EXPECTED_SECONDS:
         progress.console.print(f"not compiled: {steps} steps of {plain_s:.2f} s are too few for it to pay")
         return unet
+    progress.note(f"compiling, which takes about {EXPECTED_SECONDS:.0f} s")
     started = time.perf_counter()
     probe(compiled)
     taken_s, compiled_s = time.perf_counter() - started, median_seconds(probe, compiled, device)

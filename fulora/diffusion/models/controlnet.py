@@ -11,6 +11,8 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from fulora.diffusion.models.architectures import Pipeline
+from fulora.diffusion.models.diffusers_folder import find_weight_files
+from fulora.diffusion.models.loaded_weights import check_finite
 from fulora.diffusion.models.loading import BackboneError, quiet
 from fulora.environment import derive_seed
 
@@ -52,13 +54,18 @@ def masks_to_condition(masks: Stack) -> Float[Tensor, "n 3 h w"]:
 
 
 def load_control(folder: Path) -> ControlNetModel:
-    """Load the ControlNet that `fit` wrote, in evaluation mode; nothing is downloaded.
+    """Load a ControlNet in diffusers' layout in fp32, in evaluation mode; nothing is downloaded.
 
     Raises:
         BackboneError: if the folder has none, or it is damaged.
     """
     try:
-        made: ControlNetModel = ControlNetModel.from_pretrained(folder, local_files_only=True, use_safetensors=True)
+        variant = find_weight_files(folder, "diffusion_pytorch_model").variant
+        with quiet():
+            made: ControlNetModel = ControlNetModel.from_pretrained(
+                folder, variant=variant, local_files_only=True, use_safetensors=True, dtype=torch.float32
+            )
+        check_finite(made)
     except (OSError, ValueError, RuntimeError) as error:
         raise BackboneError(f"{folder}: no ControlNet in diffusers' layout can be read here: {error}") from error
     return made.eval()

@@ -1,4 +1,4 @@
-"""Checks of loaded weights: all of the file's are used, and all are finite."""
+"""Checks of loaded weights: all are there, all of the file's are used, and all are finite."""
 
 from collections.abc import Iterable
 
@@ -30,6 +30,17 @@ def check_unused_weights(part: str, names: Iterable[str]) -> None:
         )
     if extra:
         progress.note(f"{part}: {len(extra)} weights that it does not have are left out, such as {extra[0]}")
+
+
+def check_complete(module: torch.nn.Module) -> None:
+    """Refuse a network without some of its weights, which diffusers leaves without content, or with NaN or infinity.
+
+    Raises:
+        ValueError: if there are such weights.
+    """
+    if missing := [name for name, parameter in module.named_parameters() if parameter.is_meta]:
+        raise ValueError(f"{type(module).__name__} lacks {len(missing)} weights, such as {missing[0]}")
+    check_finite(module)
 
 
 def check_finite(module: torch.nn.Module) -> None:

@@ -8,25 +8,19 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-from diffusers import (
-    AutoencoderKL,
-    DiffusionPipeline,
-    StableDiffusionPipeline,
-    StableDiffusionXLPipeline,
-    UNet2DConditionModel,
-)
+from diffusers import DiffusionPipeline, StableDiffusionPipeline, StableDiffusionXLPipeline
 from diffusers.loaders.single_file_utils import SingleFileComponentError
 from diffusers.utils import logging as diffusers_logging
 from safetensors import SafetensorError
-from transformers import CLIPTextModel, CLIPTextModelWithProjection
 from transformers.utils import logging as transformers_logging
 
 from fulora.diffusion.config import Architecture
 from fulora.diffusion.models.architectures import Pipeline
-from fulora.diffusion.models.checkpoint_file import identify_checkpoint, rename_weights, write_configs
-from fulora.diffusion.models.diffusers_folder import find_weight_variant, read_config
+from fulora.diffusion.models.checkpoint_file import identify_checkpoint, write_configs
+from fulora.diffusion.models.diffusers_folder import read_config
 from fulora.diffusion.models.latent_scaling import check_scaling
-from fulora.diffusion.models.loaded_weights import check_finite, check_unused_weights
+from fulora.diffusion.models.native_size import NativeSize, native_size_of_architecture
+from fulora.diffusion.models.network_weights import Networks, load_from_checkpoint, load_from_folder
 from fulora.diffusion.models.noise_schedules import check_schedule
 from fulora.files import apply_umask
 from fulora.json_files import read_json
@@ -47,11 +41,6 @@ OMITTED: dict[str, dict[str, Any]] = {
     "StableDiffusionXLPipeline": {"add_watermarker": False},
 }
 """Parts of a pipeline that alter generated pictures, which are left out."""
-
-ENCODERS: dict[str, dict[str, Any]] = {
-    "StableDiffusionPipeline": {"text_encoder": CLIPTextModel},
-    "StableDiffusionXLPipeline": {"text_encoder": CLIPTextModel, "text_encoder_2": CLIPTextModelWithProjection},
-}
 
 
 class BackboneError(ValueError):
@@ -79,7 +68,11 @@ def quiet() -> Iterator[None]:
 
 
 def load_backbone(
-    source: Path | str, *, revision: str | None = None, architecture: Architecture | None = None
+    source: Path | str,
+    *,
+    revision: str | None = None,
+    architecture: Architecture | None = None,
+    unet_dtype: torch.dtype = torch.float32,
 ) -> Pipeline:
     """Load a pipeline in fp32 on the CPU, whatever precision its weights are stored in.
 
@@ -91,6 +84,7 @@ def load_backbone(
             a hub id needs internet.
         revision: branch, tag or commit on the hub.
         architecture: of a checkpoint file; needed for SD 2.x, whose files do not declare what they predict.
+        unet_dtype: load the UNet in another precision, which saves memory where it would be cast next.
 
     Raises:
         BackboneError: if the source is missing, not a Stable Diffusion, or a hub id that cannot be downloaded.
@@ -104,20 +98,12 @@ def load_backbone(
         )
     with quiet():
         if path.is_file():
-            pipe = _from_file(path, architecture)
+            pipe = _from_file(path, architecture, unet_dtype)
         else:
-            pipe = _from_folder(path if path.is_dir() else download_backbone(source, revision), source)
-    for module in networks(pipe):
-        _align(module.eval())
+            folder = path if path.is_dir() else download_backbone(source, revision)
+            pipe = _from_folder(folder, source, unet_dtype)
     pipe.set_progress_bar_config(disable=True)
     return pipe
-
-
-def _align(module: torch.nn.Module) -> None:
-    """Copy weights at unaligned addresses in a file, where arithmetic on a CPU gives different last digits."""
-    for parameter in module.parameters():
-        if parameter.data_ptr() % 64:
-            parameter.data = parameter.data.clone()
 
 
 def networks(pipe: Pipeline) -> list[torch.nn.Module]:
@@ -145,20 +131,18 @@ def download_backbone(source: Path | str, revision: str | None) -> Path:
         ) from error
 
 
-def _from_folder(folder: Path, source: Path | str) -> Pipeline:
+def _from_folder(folder: Path, source: Path | str, unet_dtype: torch.dtype) -> Pipeline:
     try:
         name = _class_name(folder)
-        pipe: Pipeline = CLASSES[name].from_pretrained(
-            folder,
-            local_files_only=True,
-            use_safetensors=True,
-            dtype=torch.float32,
-            **_networks(folder, name),
-            **OMITTED[name],
-        )
-        _check_complete(pipe)
+        return _assemble(folder, name, load_from_folder(folder, name, unet_dtype))
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise BackboneError(f"{source}: cannot be loaded as a Stable Diffusion: {_reason(error)}. {ALLOWED}") from error
+
+
+def _assemble(folder: Path, name: str, networks: Networks) -> Pipeline:
+    """Put networks together with the scheduler and the tokenizers of a folder."""
+    pipe: Pipeline = CLASSES[name].from_pretrained(folder, local_files_only=True, **networks, **OMITTED[name])
+    _check_tokenizers(pipe)
     return pipe
 
 
@@ -198,51 +182,37 @@ def _scheduler_class(index: Mapping[str, Any]) -> object:
     return entry[1] if isinstance(entry, list) and len(entry) == 2 else ""
 
 
-def _networks(folder: Path, name: str) -> dict[str, torch.nn.Module]:
-    """Load each from full-precision weights, else the only variant; transformers fills in missing ones at random."""
-    given: dict[str, Any] = {"local_files_only": True, "use_safetensors": True, "dtype": torch.float32}
-    loaded: dict[str, torch.nn.Module] = {}
-    for part, kind in ENCODERS[name].items():
-        loaded[part], report = kind.from_pretrained(
-            folder / part, variant=find_weight_variant(folder / part, "model"), output_loading_info=True, **given
-        )
-        if missing := sorted(report["missing_keys"]):
-            raise ValueError(f"{part} lacks {len(missing)} weights, such as {missing[0]}")
-        check_unused_weights(part, report["unexpected_keys"])
-    for part, kind in {"unet": UNet2DConditionModel, "vae": AutoencoderKL}.items():
-        variant = find_weight_variant(folder / part, "diffusion_pytorch_model")
-        loaded[part], report = kind.from_pretrained(folder / part, variant=variant, output_loading_info=True, **given)
-        check_unused_weights(part, report["unexpected_keys"])
-    return loaded
-
-
-def _from_file(path: Path, architecture: Architecture | None) -> Pipeline:
+def _from_file(path: Path, architecture: Architecture | None, unet_dtype: torch.dtype) -> Pipeline:
     """Configs and tokenizers are those of the architecture, so nothing is downloaded."""
     try:
         checkpoint = identify_checkpoint(path, architecture)
         name = "StableDiffusionXLPipeline" if checkpoint.architecture == "sdxl" else "StableDiffusionPipeline"
         with TemporaryDirectory() as folder:
             write_configs(checkpoint, Path(folder))
-            file = str(rename_weights(path, checkpoint, Path(folder)))
-            pipe: Pipeline = CLASSES[name].from_single_file(
-                file, config=folder, local_files_only=True, dtype=torch.float32, **OMITTED[name]
-            )
-        _check_complete(pipe)
+            return _assemble(Path(folder), name, load_from_checkpoint(path, checkpoint, Path(folder), name, unet_dtype))
     except (OSError, ValueError, RuntimeError, SafetensorError, SingleFileComponentError) as error:
         raise BackboneError(f"{path}: cannot be loaded as a Stable Diffusion: {_reason(error)}") from error
-    return pipe
 
 
-def _check_complete(pipe: Pipeline) -> None:
-    """diffusers leaves weights that it did not find without content, and transformers makes a tokenizer of nothing."""
+def native_size_of_file(path: Path, architecture: Architecture | None) -> NativeSize:
+    """Return the native size of a checkpoint file, by its header alone.
+
+    Raises:
+        BackboneError: if it is not a Stable Diffusion.
+    """
+    try:
+        checkpoint = identify_checkpoint(path, architecture)
+    except (OSError, ValueError, SafetensorError) as error:
+        raise BackboneError(f"{path}: cannot be loaded as a Stable Diffusion: {_reason(error)}") from error
+    return native_size_of_architecture(checkpoint.architecture, small=checkpoint.small)
+
+
+def _check_tokenizers(pipe: Pipeline) -> None:
+    """transformers makes a tokenizer of nothing."""
     for name in ("tokenizer", "tokenizer_2"):
         tokenizer = getattr(pipe, name, None)
         if tokenizer is not None and (len(tokenizer) < 10 or tokenizer.model_max_length > 10**6):
             raise ValueError(f"{name}/ lacks vocab.json, merges.txt or tokenizer_config.json")
-    for module in networks(pipe):
-        if missing := [name for name, parameter in module.named_parameters() if parameter.is_meta]:
-            raise ValueError(f"{type(module).__name__} lacks {len(missing)} weights, such as {missing[0]}")
-        check_finite(module)
 
 
 def _reason(error: Exception) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
+    from fulora.diffusion.config import Architecture
     from fulora.diffusion.models.architectures import Pipeline
 
 
@@ -25,6 +26,13 @@ class NativeSize(NamedTuple):
 def native_size_of(pipe: "Pipeline") -> NativeSize:
     """Return the native size of a loaded backbone."""
     return _native_size(pipe.unet.config, int(pipe.vae_scale_factor))
+
+
+def native_size_of_architecture(architecture: "Architecture", *, small: bool) -> NativeSize:
+    """Return the native size of a published architecture, or of its tiny version."""
+    from fulora.diffusion.models.architectures import SMALL_UNETS, UNETS
+
+    return _native_size(UNETS[architecture] | (SMALL_UNETS[architecture] if small else {}), 8)
 
 
 def read_native_size(folder: Path) -> NativeSize | None:

@@ -12,12 +12,13 @@ from itertools import product
 from typing import Literal
 
 import torch
+from torch import Tensor
 
 from fulora import progress
 from fulora.config import Config
 from fulora.diffusion.models.architectures import Pipeline
 from fulora.diffusion.models.compiling import UNet, choose_unet, median_seconds
-from fulora.diffusion.models.conditioning import embed, unet_arguments
+from fulora.diffusion.models.conditioning import embed, text_encoders, unet_arguments
 from fulora.diffusion.sampling.config import SamplingConfig
 from fulora.training.devices import pick_device
 
@@ -66,7 +67,7 @@ def choose_compute(pipe: Pipeline, cfg: SamplingConfig, images: int) -> Compute:
     """Choose how a set is computed, and note it.
 
     Args:
-        pipe: in fp32, LoRAs fused; it is not changed.
+        pipe: LoRAs fused, the denoiser in fp32 or in `loading_dtype`; it is not changed.
         images: in the set, to know whether compiling pays.
 
     Raises:
@@ -93,6 +94,17 @@ def choose_compute(pipe: Pipeline, cfg: SamplingConfig, images: int) -> Compute:
     return compute
 
 
+def loading_dtype(cfg: SamplingConfig) -> torch.dtype:
+    """Return the precision that a denoiser without LoRAs is loaded in: its own, or fp32 where a clock has to choose.
+
+    Raises:
+        ValueError: if the device is not available.
+    """
+    device = pick_device(cfg.device)
+    timed = cfg.precision == "fastest" and device.type == "cpu"
+    return torch.float32 if timed else DTYPES[_supported(cfg, device)[0]]
+
+
 def _supported(cfg: SamplingConfig, device: torch.device) -> tuple[Precision, Layout]:
     on_gpu = device.type == "cuda"
     half: Precision = "bf16" if on_gpu and torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
@@ -104,14 +116,17 @@ def _supported(cfg: SamplingConfig, device: torch.device) -> tuple[Precision, La
 def move_to_device(pipe: Pipeline, compute: Compute) -> None:
     """Move a pipeline to the device, denoiser and autoencoder in their precision and layout, text encoders in fp32."""
     halved = compute.device == "cuda" and not pipe.vae.config.force_upcast
-    pipe.to(torch.device(compute.device))
+    device = torch.device(compute.device)
     cast_denoiser(pipe.unet, compute)
-    cast(pipe.vae, torch.float16 if halved else torch.float32).to(memory_format=FORMATS[compute.layout])
+    cast(pipe.vae, torch.float16 if halved else torch.float32, device).to(memory_format=FORMATS[compute.layout])
+    for encoder in text_encoders(pipe).values():
+        cast(encoder, torch.float32, device)
 
 
 def cast_denoiser(module: torch.nn.Module, compute: Compute) -> None:
-    """Cast the denoiser, or a ControlNet beside it, to its precision and layout."""
-    cast(module, DTYPES[compute.precision]).to(memory_format=FORMATS[compute.layout])
+    """Move the denoiser, or a ControlNet beside it, to its device, precision and layout."""
+    device = torch.device(compute.device)
+    cast(module, DTYPES[compute.precision], device).to(memory_format=FORMATS[compute.layout])
 
 
 @contextmanager
@@ -125,21 +140,41 @@ def pinned_threads(compute: Compute) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def cast(module: torch.nn.Module, dtype: torch.dtype) -> torch.nn.Module:
-    """Cast a module in place, without the log messages of diffusers' own `to`."""
-    return torch.nn.Module.to(module, dtype)
+def cast(module: torch.nn.Module, dtype: torch.dtype, device: torch.device) -> torch.nn.Module:
+    """Cast and move a module in place, weight by weight, without the log messages of diffusers' own `to`."""
+    return torch.nn.Module.to(module, device, dtype)
+
+
+def cast_copy(module: torch.nn.Module, dtype: torch.dtype, layout: Layout, device: torch.device) -> torch.nn.Module:
+    """Return a cast copy of a module in evaluation; weights that casting leaves as they are, are shared with it."""
+    weights = {
+        id(weight): torch.nn.Parameter(_converted(weight.detach(), dtype, layout, device), requires_grad=False)
+        for weight in module.parameters()
+    }
+    buffers = {id(buffer): _converted(buffer, dtype, layout, device) for buffer in module.buffers()}
+    return copy.deepcopy(module, weights | buffers)
+
+
+def _converted(weight: Tensor, dtype: torch.dtype, layout: Layout, device: torch.device) -> Tensor:
+    moved = weight.to(device, dtype if weight.is_floating_point() else weight.dtype)
+    return moved.contiguous(memory_format=FORMATS[layout]) if moved.dim() == 4 else moved
 
 
 def _fastest(pipe: Pipeline, cfg: SamplingConfig) -> tuple[Precision, Layout]:
     seconds: dict[tuple[Precision, Layout], float] = {}
     precisions: tuple[Precision, ...] = ("fp32", "bf16")
     layouts: tuple[Layout, ...] = ("contiguous", "channels_last") if cfg.layout == "auto" else (cfg.layout,)
-    for precision, layout in product(precisions, layouts):
-        unet = cast(copy.deepcopy(pipe.unet), DTYPES[precision]).to(memory_format=FORMATS[layout])
-        probe = _probe(pipe, cfg, torch.device("cpu"), DTYPES[precision])
-        seconds[precision, layout] = median_seconds(probe, unet, torch.device("cpu"))
+    choices = list(product(precisions, layouts))
+    for precision, layout in progress.track(choices, "steps timed"):
+        seconds[precision, layout] = _seconds_a_step(pipe, cfg, precision, layout)
     progress.note("a step takes " + ", ".join(f"{s:.3f} s ({p}, {f})" for (p, f), s in seconds.items()))
     return min(seconds, key=lambda choice: seconds[choice])
+
+
+def _seconds_a_step(pipe: Pipeline, cfg: SamplingConfig, precision: Precision, layout: Layout) -> float:
+    """Of a copy of the denoiser on a CPU, which is released before the next one is made."""
+    unet = cast_copy(pipe.unet, DTYPES[precision], layout, torch.device("cpu"))
+    return median_seconds(_probe(pipe, cfg, torch.device("cpu"), DTYPES[precision]), unet, torch.device("cpu"))
 
 
 def _compiling_pays(pipe: Pipeline, cfg: SamplingConfig, compute: Compute, images: int) -> bool:
@@ -147,7 +182,7 @@ def _compiling_pays(pipe: Pipeline, cfg: SamplingConfig, compute: Compute, image
     device, dtype = torch.device(compute.device), DTYPES[compute.precision]
     if device.type != "cuda":
         return False
-    unet = cast(copy.deepcopy(pipe.unet), dtype).to(device).to(memory_format=FORMATS[compute.layout])
+    unet = cast_copy(pipe.unet, dtype, compute.layout, device)
     calls = -(-images // cfg.batch_size) * cfg.steps
     return choose_unet(unet, _probe(pipe, cfg, device, dtype), calls, "auto", device) is not unet
 

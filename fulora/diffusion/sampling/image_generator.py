@@ -17,14 +17,13 @@ from torch import Tensor
 from fulora.data.column_types import Plane
 from fulora.data.image import Image
 from fulora.data.image_set import ImageSet
-from fulora.diffusion.config import GenerateConfig, Sampler
 from fulora.diffusion.models.architectures import Pipeline
 from fulora.diffusion.models.compiling import UNet
 from fulora.diffusion.models.conditioning import Conditioning, embed
 from fulora.diffusion.models.controlnet import ControlledUNet, load_control, masks_to_condition
 from fulora.diffusion.models.loading import BackboneError
 from fulora.diffusion.sampling.compute import DTYPES, Compute, cast_denoiser, move_to_device, pinned_threads
-from fulora.diffusion.sampling.config import SamplingConfig
+from fulora.diffusion.sampling.config import GenerateConfig, Sampler, SamplingConfig
 from fulora.diffusion.sampling.inputs import start_rows
 from fulora.diffusion.sampling.recipe import RecipeError
 from fulora.diffusion.sampling.sample import Guidance, decode, denoise, encode, image_seed, start_noise, to_pixels
@@ -168,7 +167,7 @@ def sampler_of(cfg: GenerateConfig, request: ImageRequest) -> Sampler:
 
 
 def build_generator(pipe: Pipeline, cfg: SamplingConfig, compute: Compute) -> ImageGenerator:
-    """Build a generator from a pipeline, in fp32 on the CPU with LoRAs fused. The pipeline is used up.
+    """Build a generator from a pipeline on the CPU with LoRAs fused. The pipeline is used up.
 
     Raises:
         BackboneError: if the backbone cannot generate the size, or a prompt is too long.
@@ -214,7 +213,6 @@ def with_control(generator: ImageGenerator, control: Path, mask_of: Callable[[Im
         BackboneError: if the folder has no ControlNet.
     """
     model = load_control(control)
-    model.to(torch.device(generator.compute.device))
     cast_denoiser(model, generator.compute)
     return replace(generator, control=model, mask_of=mask_of)
 

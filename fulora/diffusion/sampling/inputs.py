@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import torch
 from jaxtyping import UInt8
 
 from fulora.config import digest
@@ -18,8 +19,8 @@ from fulora.diffusion.config import Architecture
 from fulora.diffusion.lora.files import load_lora
 from fulora.diffusion.lora.peft_folder import lora_files
 from fulora.diffusion.models.architectures import Pipeline
-from fulora.diffusion.models.loading import BackboneError, download_backbone, load_backbone
-from fulora.diffusion.models.native_size import native_size_of, read_native_size
+from fulora.diffusion.models.loading import BackboneError, download_backbone, load_backbone, native_size_of_file
+from fulora.diffusion.models.native_size import NativeSize, read_native_size
 from fulora.diffusion.sampling.config import SamplingConfig
 from fulora.diffusion.sampling.recipe import BackboneUsed, ControlUsed, LoraUsed, RecipeError
 from fulora.integrity import check, content_digest
@@ -71,13 +72,21 @@ class GenerationInputs:
     start: Path | None = None
     control: ControlSource | None = None
 
-    def load(self) -> Pipeline:
+    def load(self, unet_dtype: torch.dtype = torch.float32) -> Pipeline:
         """Load the backbone with its LoRAs fused, in fp32 on the CPU.
+
+        Args:
+            unet_dtype: load the UNet in another precision, unless LoRAs are fused, which is done in fp32.
 
         Raises:
             BackboneError, LoraError: if one of them cannot be loaded, or they do not fit together.
         """
-        pipe = load_backbone(self.backbone, revision=self.revision, architecture=self.architecture)
+        pipe = load_backbone(
+            self.backbone,
+            revision=self.revision,
+            architecture=self.architecture,
+            unet_dtype=torch.float32 if self.loras else unet_dtype,
+        )
         for lora in self.loras:
             used = lora.used
             load_lora(pipe, lora.path, used.strength, used.text_strength, any_base=used.any_base)
@@ -100,14 +109,19 @@ class GenerationInputs:
         Raises:
             BackboneError: if the configs in the backbone's folder do not state it.
         """
-        is_folder = isinstance(self.backbone, Path) and self.backbone.is_dir()
-        native = read_native_size(Path(self.backbone)) if is_folder else native_size_of(self.load())
+        native = self._native_size()
         if native is None or native.side_px is None:
             raise BackboneError(
                 f"{self.backbone}: its unet/config.json (sample_size: a number) and vae/config.json "
                 "(block_out_channels: a list) do not say for which size it was made: give --size"
             )
         return native.side_px
+
+    def _native_size(self) -> NativeSize | None:
+        if isinstance(self.backbone, Path) and self.backbone.is_file():
+            return native_size_of_file(self.backbone, self.architecture)
+        local = isinstance(self.backbone, Path) and self.backbone.is_dir()
+        return read_native_size(Path(self.backbone) if local else download_backbone(self.backbone, self.revision))
 
     def fingerprint(self) -> str:
         """Return the fingerprint of the weights: `backbone+lora@strength+control:controlnet`."""

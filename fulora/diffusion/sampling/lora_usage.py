@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fulora import progress
-from fulora.diffusion.config import GenerateConfig
 from fulora.diffusion.lora.base_model import describe_alpha, predictions_of
 from fulora.diffusion.lora.lora_error import LoraError
 from fulora.diffusion.lora.metadata import architecture_in, fulora_entry, settings_in
 from fulora.diffusion.lora.read import read_lora
+from fulora.diffusion.sampling.config import GenerateConfig
 
 
 @dataclass(frozen=True)

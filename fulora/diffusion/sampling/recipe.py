@@ -10,8 +10,8 @@ from fulora.config import Config
 from fulora.data.column_types import Plane
 from fulora.data.image import Image
 from fulora.data.pictures.decoding import open_picture
-from fulora.diffusion.config import Sampler
 from fulora.diffusion.sampling.compute import Compute
+from fulora.diffusion.sampling.config import Sampler
 from fulora.json_files import parse_json
 
 SETTINGS = {"negative_prompt", "clip_skip", "colour", "steps", "guidance_scale", "guidance_interval"}

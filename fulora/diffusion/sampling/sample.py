@@ -14,10 +14,10 @@ from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from fulora.data.column_types import Plane
-from fulora.diffusion.config import GenerateConfig
 from fulora.diffusion.models.compiling import UNet
 from fulora.diffusion.models.conditioning import Conditioning, unet_arguments
 from fulora.diffusion.models.latent_scaling import scale_latents, unscale_latents
+from fulora.diffusion.sampling.config import GenerateConfig
 from fulora.diffusion.sampling.samplers import as_numpy_2
 from fulora.environment import derive_seed
 

@@ -12,9 +12,9 @@ from diffusers import (
     UniPCMultistepScheduler,
 )
 
-from fulora.diffusion.config import Sampler
 from fulora.diffusion.models.loading import quiet
 from fulora.diffusion.models.noise_schedules import ScheduleError, custom_spacing
+from fulora.diffusion.sampling.config import Sampler
 
 SIGMA_OPTIONS = {
     "dpm++": ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "use_lu_lambdas"),

@@ -7,7 +7,7 @@ from fulora.diffusion.models.architectures import Pipeline
 from fulora.diffusion.models.conditioning import describe_clip_skip
 from fulora.diffusion.models.distinct_captions import describe_identical_captions, find_identical_captions
 from fulora.diffusion.models.noise_schedules import describe_schedule
-from fulora.diffusion.sampling.compute import Compute, choose_compute, hardware
+from fulora.diffusion.sampling.compute import DTYPES, Compute, choose_compute, hardware, loading_dtype
 from fulora.diffusion.sampling.image_generator import (
     ImageGenerator,
     build_generator,
@@ -50,7 +50,7 @@ def begin_set(cache: ProcessCache, job: GenerationJob) -> None:
                 _grow(job)
             return
         job.inputs.provenance()  # inputs made by an earlier version are refused before anything is generated
-        pipe = job.inputs.load()
+        pipe = job.inputs.load(loading_dtype(job.cfg))
         check_size(pipe, job.cfg)
         check_masks(job)
         prompts = {plane: [prompt] for plane, prompt in job.cfg.prompts.items()}
@@ -88,7 +88,12 @@ def generator_of(cache: ProcessCache, job: GenerationJob) -> ImageGenerator:
     Raises:
         GenerationError: if the set was begun on a device of another kind.
     """
-    return cache.get(job.key(), lambda: _build(job, job.inputs.load(), _continued_compute(job)))
+    return cache.get(job.key(), lambda: _continue(job))
+
+
+def _continue(job: GenerationJob) -> ImageGenerator:
+    compute = _continued_compute(job)
+    return _build(job, job.inputs.load(DTYPES[compute.precision]), compute)
 
 
 def _continued_compute(job: GenerationJob) -> Compute:

@@ -9,8 +9,8 @@ from fulora.config import validated
 from fulora.data.image import METADATA
 from fulora.data.label_set import FILE as LABELS
 from fulora.data.label_set import LabelSet, label_set, read_label_set, refuse_other_classes
-from fulora.diffusion.config import Architecture, GenerateConfig
-from fulora.diffusion.sampling.config import resolve_config
+from fulora.diffusion.config import Architecture
+from fulora.diffusion.sampling.config import GenerateConfig, resolve_config
 from fulora.diffusion.sampling.inputs import GenerationInputs, LoraSource, weights_digest
 from fulora.diffusion.sampling.lora_usage import check_lora_usage, read_lora_usage
 from fulora.diffusion.sampling.recipe import BackboneUsed

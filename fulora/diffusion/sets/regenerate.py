@@ -14,7 +14,7 @@ from fulora.data.image import Image
 from fulora.data.image_set import ImageSet
 from fulora.data.pictures.decoding import open_picture
 from fulora.data.pictures.pixels import pixel_digest
-from fulora.diffusion.sampling.compute import hardware
+from fulora.diffusion.sampling.compute import DTYPES, hardware
 from fulora.diffusion.sampling.config import SamplingConfig
 from fulora.diffusion.sampling.image_generator import (
     GeneratedImage,
@@ -126,7 +126,8 @@ def _build_generator(recipes: Sequence[Recipe], inputs: GenerationInputs, device
         seed=first.set_seed,
         device=device.type,
     )
-    generator = build_generator(inputs.load(), cfg, first.compute.changed(hardware=hardware(device)))
+    pipe = inputs.load(DTYPES[first.compute.precision])
+    generator = build_generator(pipe, cfg, first.compute.changed(hardware=hardware(device)))
     if inputs.start is None:
         return generator
     images = ImageSet(inputs.start, "")

@@ -111,7 +111,9 @@ def reconstructed_mask_dice(vae: AutoencoderKL, pairs: Sequence[UInt8[np.ndarray
     """
     scores = []
     for pair in pairs:
-        again = decode(vae, encode(vae, [pair]).mean[0][None])
+        with progress.silent():
+            latents = encode(vae, [pair])
+        again = decode(vae, latents.mean[0][None])
         before, after = (split_pair(x)[1] > 0 for x in (pair, to_pixels(again, gray=False)[0][0].cpu().numpy()))
         scores.append(2 * (before & after).sum() / max(1, before.sum() + after.sum()))
     return float(np.mean(scores))

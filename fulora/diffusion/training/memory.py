@@ -42,7 +42,7 @@ def predict_memory(
     """Return the peaks of a training by one process on either device, from the loaded backbone on, not compiled.
 
     Args:
-        pipe: a backbone in fp32 without LoRA, loaded or on the meta device; it is not changed.
+        pipe: a backbone without LoRA, as it is loaded, or on the meta device; it is not changed.
         sizes: the number of images of each size, prior images included.
         captions: one for each image.
         prior: whether there are prior images.
@@ -52,10 +52,10 @@ def predict_memory(
     outlined = outline(pipe, cfg)
     encoding, training = _encoding_peak(outlined, sizes), training_memory(outlined, cfg, sizes, captions, prior=prior)
     encoding_cpu = _bytes(*networks(outlined)) + encoding.total + int(HOLES * encoding.small)
-    uncast = sum(4 * tensor.numel() for tensor in weights)
+    loaded = sum(tensor.nbytes for tensor in weights)
     return Memory(
         gpu=CUBLAS + max(_bytes(outlined.vae) + encoding.total, training.gpu),
-        cpu=python + KERNELS + max(uncast, encoding_cpu, training.cpu),
+        cpu=python + KERNELS + max(loaded, encoding_cpu, training.cpu),
     )
 
 

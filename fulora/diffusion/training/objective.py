@@ -11,6 +11,7 @@ from diffusers.training_utils import compute_snr
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
+from fulora import progress
 from fulora.diffusion.models.latent_scaling import scale_latents, scale_std
 from fulora.training.seeded_draws import seeded_generator
 
@@ -55,11 +56,13 @@ def encode(vae: AutoencoderKL, images: Sequence[UInt8[np.ndarray, "_ _ ..."]]) -
     """Return the posterior of every image, on the autoencoder's device."""
     means: dict[int, Tensor] = {}
     stds: dict[int, Tensor] = {}
-    for places in _batches([image.shape for image in images]):
-        batch = np.stack([images[place] for place in places])
-        posterior = vae.encode(to_tensor(batch).to(vae.device)).latent_dist
-        means |= dict(zip(places, scale_latents(vae, posterior.mean), strict=True))
-        stds |= dict(zip(places, scale_std(vae, posterior.std), strict=True))
+    with progress.meter("encoded", unit="images", total=len(images)) as advance:
+        for places in _batches([image.shape for image in images]):
+            batch = np.stack([images[place] for place in places])
+            posterior = vae.encode(to_tensor(batch).to(vae.device)).latent_dist
+            means |= dict(zip(places, scale_latents(vae, posterior.mean), strict=True))
+            stds |= dict(zip(places, scale_std(vae, posterior.std), strict=True))
+            advance(len(places))
     return Latents([means[place] for place in range(len(images))], [stds[place] for place in range(len(images))])
 
 

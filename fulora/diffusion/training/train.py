@@ -70,7 +70,7 @@ def fit(
     uninterrupted run. Launched together (`accelerate launch`), processes share every batch, and the first one writes.
 
     Args:
-        pipe: a backbone without LoRA, on the CPU in fp32; it is changed.
+        pipe: a backbone without LoRA, on the CPU in fp32, its UNet perhaps in the config's precision; it is changed.
         validation: images of other patients, for the validation loss.
         prior: images that the LoRA must not unlearn, such as the base's own (Ruiz et al. 2023).
         facts: for the file's header; counts and digests of the images are added.
@@ -161,7 +161,7 @@ def evaluate(learner: LoraLearner, cfg: LoraConfig, batches: Sequence[Batch]) ->
     """Compute the mean unweighted error over a fixed grid of images, timesteps and noise, by all processes."""
     together = learner.processes
     total = torch.zeros((), device=together.device)
-    for batch in batches[together.index :: together.count]:
+    for batch in progress.track(batches[together.index :: together.count], "evaluated"):
         total += batch_error(learner, cfg, batch, learner.pipe.unet, weighted=False).sum()
     return together.mean(total).item() * together.count / sum(len(batch.captions) for batch in batches)
 

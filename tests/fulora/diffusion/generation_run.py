@@ -15,12 +15,12 @@ from fulora import progress
 from fulora.data.column_types import Plane
 from fulora.data.image_set import ImageSet, Picture
 from fulora.data.label_set import label_set
-from fulora.diffusion.config import GenerateConfig, LoraConfig
+from fulora.diffusion.config import LoraConfig
 from fulora.diffusion.lora.adapters import add_lora, all_lora_parameters
 from fulora.diffusion.lora.files import save_lora
 from fulora.diffusion.models.loading import load_backbone
 from fulora.diffusion.sampling import image_generator as generator
-from fulora.diffusion.sampling.config import SamplingConfig, resolve_config
+from fulora.diffusion.sampling.config import GenerateConfig, SamplingConfig, resolve_config
 from fulora.diffusion.sampling.inputs import GenerationInputs, weights_digest
 from fulora.diffusion.sampling.recipe import BackboneUsed
 from fulora.diffusion.sampling.sample import image_seed

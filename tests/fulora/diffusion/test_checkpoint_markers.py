@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 import torch
+from original_names import checkpoint, clip_weights, tower_weights
 from safetensors.torch import load_file, save_file
-from test_checkpoint_file import build, checkpoint, clip_weights, drawn_tower, same_weights, tower_weights
+from test_checkpoint_file import build, drawn_tower, same_weights
 
 from fulora.diffusion.config import Architecture
 from fulora.diffusion.models.checkpoint_file import identify_checkpoint

@@ -1,5 +1,6 @@
 """How a set is computed: what is chosen, by what it is chosen, and what becomes of a pipeline then."""
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
@@ -10,7 +11,7 @@ from pydantic import ValidationError
 
 from fulora import progress
 from fulora.data.label_set import label_set
-from fulora.diffusion.config import Architecture, GenerateConfig
+from fulora.diffusion.config import Architecture
 from fulora.diffusion.models.architectures import Pipeline, build
 from fulora.diffusion.models.loading import load_backbone
 from fulora.diffusion.sampling import compute
@@ -20,11 +21,13 @@ from fulora.diffusion.sampling.compute import (
     Compute,
     Layout,
     Precision,
+    cast_copy,
     choose_compute,
+    loading_dtype,
     move_to_device,
     pinned_threads,
 )
-from fulora.diffusion.sampling.config import SamplingConfig, resolve_config
+from fulora.diffusion.sampling.config import GenerateConfig, SamplingConfig, resolve_config
 
 CPU = Compute(
     device="cpu", hardware="a", precision="fp32", layout="contiguous", compiled=False, batch_size=3, threads=2
@@ -154,6 +157,14 @@ def test_fastest_can_time_every_architecture(tmp_path: Path, architecture: Archi
     assert found.precision in ("fp32", "bf16")
 
 
+@pytest.mark.parametrize(
+    ("precision", "expected"),
+    [("auto", torch.float32), ("fastest", torch.float32), ("bf16", torch.bfloat16), ("fp16", torch.float16)],
+)
+def test_a_denoiser_is_loaded_in_its_precision_unless_a_clock_chooses_it(precision: str, expected: torch.dtype) -> None:
+    assert loading_dtype(like(precision=precision)) == expected
+
+
 def test_a_missing_device_is_reported(backbone: Path) -> None:
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
@@ -207,12 +218,30 @@ def test_a_gpu_compiles_where_a_copy_of_the_denoiser_says_that_it_pays(
 
     monkeypatch.setattr(compute, "choose_unet", choose_unet)
     monkeypatch.setattr(compute, "_probe", lambda *given: None)
-    monkeypatch.setattr(torch.nn.Module, "to", lambda module, *given, **named: module)
+    monkeypatch.setattr(compute, "cast_copy", lambda module, *given: copy.deepcopy(module))
     assert choose_compute(pipe, like(batch_size=3, steps=25), 1000).compiled is pays
     assert steps_left == [334 * 25]
 
 
 # --- what becomes of a pipeline
+
+
+@pytest.mark.parametrize("precision", get_args(Precision))
+@pytest.mark.parametrize("layout", get_args(Layout))
+def test_a_cast_copy_leaves_the_denoiser_and_holds_no_weight_twice(
+    backbone: Path, precision: Precision, layout: Layout
+) -> None:
+    """Of (fp32, contiguous), which loaded weights are, a copy shares all."""
+    unet = load_backbone(backbone).unet
+    expected = copy.deepcopy(unet).to(DTYPES[precision]).to(memory_format=FORMATS[layout])
+    copied = cast_copy(unet, DTYPES[precision], layout, torch.device("cpu"))
+    for mine, theirs in zip(copied.parameters(), expected.parameters(), strict=True):
+        assert torch.equal(mine, theirs)
+        assert mine.dtype == theirs.dtype
+        assert mine.dim() != 4 or mine.is_contiguous(memory_format=FORMATS[layout])
+    shared = {weight.data_ptr() for weight in unet.parameters()} & {weight.data_ptr() for weight in copied.parameters()}
+    assert (len(shared) == len(list(unet.parameters()))) == ((precision, layout) == ("fp32", "contiguous"))
+    assert unet.dtype == torch.float32
 
 
 @pytest.mark.parametrize("precision", get_args(Precision))
@@ -235,7 +264,7 @@ def test_on_a_gpu_the_autoencoder_is_fp16_unless_its_config_says_that_it_overflo
 ) -> None:
     pipe: Pipeline = load_backbone(backbone)
     pipe.vae.register_to_config(force_upcast=force_upcast)
-    monkeypatch.setattr(type(pipe), "to", lambda pipe, device: pipe)  # to a GPU that is not there
+    monkeypatch.setattr(compute, "cast", lambda module, dtype, device: module.to(dtype))  # to a GPU that is not there
     move_to_device(pipe, changed(device="cuda", precision="bf16", layout="channels_last"))
     assert (pipe.vae.dtype, pipe.unet.dtype, pipe.text_encoder.dtype) == (expected, torch.bfloat16, torch.float32)
 

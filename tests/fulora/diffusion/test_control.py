@@ -48,6 +48,15 @@ def test_it_learns_and_leaves_the_backbone_as_it_is(pipe: Pipeline, tmp_path: Pa
     assert not torch.equal(learned["controlnet_mid_block.weight"], started["controlnet_mid_block.weight"])
 
 
+def test_a_controlnet_of_fp16_files_alone_comes_back_in_fp32(pipe: Pipeline, tmp_path: Path) -> None:
+    made = control.build_control(pipe, 0)
+    made.half().save_pretrained(tmp_path, variant="fp16")
+    again = control.load_control(tmp_path)
+    assert not again.training
+    assert all(torch.equal(weight, made.state_dict()[name].float()) for name, weight in again.state_dict().items())
+    assert again.dtype == torch.float32
+
+
 def test_what_does_not_belong_together_is_refused(pipe: Pipeline, tmp_path: Path) -> None:
     with pytest.raises(BackboneError, match=r"\(3, 64, 64\) images, \(2, 64, 64\) masks, 3 captions"):
         training.fit(tmp_path, TINY, pipe, IMAGES, MASKS[:2], CAPTIONS)

@@ -5,7 +5,8 @@ import pytest
 from pydantic import ValidationError
 
 from fulora.config import identity
-from fulora.diffusion.config import GenerateConfig, LoraConfig, PretrainConfig
+from fulora.diffusion.config import LoraConfig, PretrainConfig
+from fulora.diffusion.sampling.config import GenerateConfig
 
 
 def test_configs_do_not_import_torch() -> None:

@@ -21,7 +21,7 @@ from fulora.data.image_set import ImageSet
 from fulora.data.label_set import label_set
 from fulora.data.pictures.embedded_metadata import read_mark
 from fulora.data.provenance import Provenance, ProvenanceEntry
-from fulora.diffusion.config import GenerateConfig
+from fulora.diffusion.sampling.config import GenerateConfig
 from fulora.diffusion.sampling.image_generator import GeneratedImage, ImageGenerator, ImageRequest, build_generator
 from fulora.diffusion.sampling.recipe import read_row
 from fulora.diffusion.sampling.sample import image_seed

@@ -11,6 +11,7 @@ import pytest
 import torch
 from generation_run import complete, inputs, lora_file
 from image_rows import image_row
+from published_layouts import write_layout
 
 from fulora.data.column_types import Plane, Split
 from fulora.data.image_set import ImageSet, Picture
@@ -20,7 +21,7 @@ from fulora.data.weights import Backbone
 from fulora.diffusion.config import PretrainConfig
 from fulora.diffusion.lora.files import load_lora
 from fulora.diffusion.lora.lora_error import LoraError
-from fulora.diffusion.models.architectures import build_backbone
+from fulora.diffusion.models.architectures import build, build_backbone
 from fulora.diffusion.models.loading import BackboneError, load_backbone, save_backbone
 from fulora.diffusion.models.tokenizers import collect_words
 from fulora.diffusion.sampling import inputs as module
@@ -123,8 +124,23 @@ def test_a_lora_that_does_not_fit_is_reported_on_loading(tmp_path: Path, backbon
 def test_the_native_size_is_that_of_the_networks(backbone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     used = BackboneUsed(name="b", digest="abc")
     assert GenerationInputs(backbone, used).native_size() == 32
-    monkeypatch.setattr(module, "load_backbone", lambda source, revision, architecture: load_backbone(backbone))
+    monkeypatch.setattr(module, "download_backbone", lambda source, revision: backbone)
     assert GenerationInputs("owner/name", used).native_size() == 32
+
+
+def test_a_unet_is_loaded_in_another_precision_unless_loras_are_fused(backbone: Path, tmp_path: Path) -> None:
+    lora = lora_source(lora_file(backbone, tmp_path / "lora.safetensors"), 1.0)
+    assert inputs(backbone).load(torch.bfloat16).unet.dtype == torch.bfloat16
+    assert inputs(backbone, loras=(lora,)).load(torch.bfloat16).unet.dtype == torch.float32
+
+
+def test_the_native_size_of_a_file_is_that_of_its_header(tmp_path: Path) -> None:
+    pipe = build("sd1", tmp_path, small=True, seed=0, dtype=torch.float16)
+    file = write_layout(pipe, "file", tmp_path / "sd1", "1MB")
+    used = BackboneUsed(name="b", digest="abc")
+    assert GenerationInputs(file, used).native_size() == 64
+    with pytest.raises(BackboneError, match=r"sd1\.safetensors: cannot be loaded .*architecture='sd2-v' was given"):
+        GenerationInputs(file, used, architecture="sd2-v").native_size()
 
 
 @pytest.mark.parametrize("side", ["32", None, [32, 32]])

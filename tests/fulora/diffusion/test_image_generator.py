@@ -18,7 +18,7 @@ from PIL import ImageOps
 import fulora
 from fulora.data.image_set import ImageSet, Picture
 from fulora.data.label_set import label_set
-from fulora.diffusion.config import GenerateConfig, PretrainConfig
+from fulora.diffusion.config import PretrainConfig
 from fulora.diffusion.lora.files import load_lora
 from fulora.diffusion.lora.weights import Lora, LoraModule
 from fulora.diffusion.lora.write import write_lora
@@ -26,7 +26,7 @@ from fulora.diffusion.models.architectures import Pipeline, build, build_backbon
 from fulora.diffusion.models.loading import BackboneError, load_backbone
 from fulora.diffusion.models.tokenizers import collect_words
 from fulora.diffusion.sampling.compute import Compute, Precision
-from fulora.diffusion.sampling.config import SamplingConfig, resolve_config
+from fulora.diffusion.sampling.config import GenerateConfig, SamplingConfig, resolve_config
 from fulora.diffusion.sampling.image_generator import (
     BatchTooLargeError,
     GeneratedImage,

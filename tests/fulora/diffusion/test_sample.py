@@ -12,11 +12,11 @@ from diffusers import AutoencoderKL, StableDiffusionImg2ImgPipeline
 from diffusers.image_processor import VaeImageProcessor
 from torch import Tensor
 
-from fulora.diffusion.config import GenerateConfig, Sampler
 from fulora.diffusion.models.architectures import Pipeline, build
 from fulora.diffusion.models.conditioning import embed
 from fulora.diffusion.models.loading import load_backbone
 from fulora.diffusion.sampling import sample
+from fulora.diffusion.sampling.config import GenerateConfig, Sampler
 from fulora.diffusion.sampling.sample import Guidance, decode, denoise, encode, image_seed, start_noise, to_pixels
 from fulora.diffusion.sampling.samplers import as_numpy_2, build_sampler
 

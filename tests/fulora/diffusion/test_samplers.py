@@ -14,7 +14,7 @@ from diffusers import (
 )
 from torch import Tensor
 
-from fulora.diffusion.config import Sampler
+from fulora.diffusion.sampling.config import Sampler
 from fulora.diffusion.sampling.samplers import as_numpy_2, build_sampler
 
 SAMPLERS: tuple[Sampler, ...] = get_args(Sampler)

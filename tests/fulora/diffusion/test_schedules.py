@@ -9,9 +9,9 @@ import torch
 from diffusers import DDPMScheduler, EulerDiscreteScheduler, PNDMScheduler
 from torch import Tensor
 
-from fulora.diffusion.config import Sampler
 from fulora.diffusion.models.conditioning import Conditioning
 from fulora.diffusion.models.noise_schedules import ScheduleError, check_schedule, describe_schedule, training_schedule
+from fulora.diffusion.sampling.config import Sampler
 from fulora.diffusion.sampling.sample import Guidance, denoise
 from fulora.diffusion.sampling.samplers import as_numpy_2, build_sampler
 from fulora.diffusion.training.objective import noise_error
