@@ -8,6 +8,7 @@ import typer
 from fulora import progress
 from pipelines.commands.options import Device, DrawSeed, JsonFile, Overrides, Quiet, Work
 from pipelines.commands.output import print_table, write_json
+from pipelines.commands.trainings import curation_settings
 from pipelines.commands.verify import typed
 
 
@@ -84,7 +85,7 @@ def zero_shot(
         images,
         clip=clip or ["demo"],
         prompts=prompts or [],
-        settings=_curation(overrides or []),
+        settings=curation_settings(overrides),
         split=split,
         unlabelled=unlabelled,
         leave_out=leave_out or [],
@@ -108,17 +109,3 @@ def zero_shot(
         print_table(result.comparisons)
     for path in result.files():
         print(path)
-
-
-def _curation(overrides: list[str]) -> dict[str, object]:
-    """The settings of the curation, `images.KEY=VALUE`.
-
-    Raises:
-        ConfigError: if an override is not one of these.
-    """
-    from fulora.config import ConfigError, overridden, part
-
-    values = overridden({}, overrides)
-    if others := [name for name in values if name != "images"]:
-        raise ConfigError(f"{', '.join(others)}: settings are those of the curation, images.KEY=VALUE")
-    return part(values, "images", where="settings")

@@ -355,4 +355,4 @@ def test_the_command_prints_tables_then_files_or_json(
     assert {score["arm"] for score in facts["scores"]} == set(facts["predictions"])
     assert len(facts["comparisons"]) == 18
     ended = command(images, "rank=8", expected=1)
-    assert "rank: settings are those of the curation, images.KEY=VALUE" in str(ended.exception)
+    assert "rank: settings are those of the curation here, such as images.role=test" in str(ended.exception)
