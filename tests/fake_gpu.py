@@ -33,7 +33,7 @@ def _numbers(tensor: Tensor) -> np.ndarray:
 READ: Mapping[Any, Callable[[Tensor], Any]] = {
     Tensor.numpy: _numbers,
     Tensor.tolist: lambda tensor: np.ones(tuple(tensor.shape), bool).tolist(),
-    Tensor.item: lambda tensor: 1.0,
+    Tensor.item: lambda tensor: True if tensor.dtype is torch.bool else 1.0,
     Tensor.__float__: lambda tensor: 1.0,
     Tensor.__bool__: lambda tensor: True,
     Tensor.pin_memory: lambda tensor: tensor,

@@ -19,6 +19,7 @@ class AssessConfig(Config):
         draws: random divisions of the patients in each test of memorisation.
         seed: of subsets, draws and folds.
         trusted_encoders: SHA-256 digests of the TorchScript files whose code may run (`sha256sum FILE` prints one).
+        device: `auto`, `cpu`, `cuda` or another of torch; `auto` takes a GPU if there is one.
     """
 
     encoders: tuple[str, ...] = Field(default=("pixels", "clip"), min_length=1)

@@ -76,6 +76,7 @@ class ZeroShotConfig(Config):
             largest probability of the other classes; or by the `energy` of their logits. Thresholds maximise the
             balanced accuracy of the negative class against the rest on the validation split.
         distractors: also use the prompts' distractor views, which count as the negative class.
+        device: `auto`, `cpu`, `cuda` or another of torch; `auto` takes a GPU if there is one.
     """
 
     prompts: Prompts = None
@@ -163,6 +164,7 @@ class ProbeConfig(Config):
         prompts: custom prompts, inline or as the path of a YAML file; by default those of the label set.
         strengths: values of the regression's inverse regularisation C to try.
         alphas, betas: values of the cache's weight and sharpness to try.
+        device: `auto`, `cpu`, `cuda` or another of torch; `auto` takes a GPU if there is one.
     """
 
     head: Literal["linear", "tip"] = "linear"
@@ -179,6 +181,7 @@ class ForgettingConfig(Config):
     Attributes:
         prompts: custom prompts, inline or as the path of a YAML file; by default those of the label set.
         alphas: weights of the fine-tuned weights, from 0 (the original CLIP) to 1 (the fine-tuned one).
+        device: `auto`, `cpu`, `cuda` or another of torch; `auto` takes a GPU if there is one.
     """
 
     prompts: Prompts = None

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from image_rows import image_row
+from torch.nn import Identity
 
 from fulora.classification.config import ClassifierConfig
 from fulora.clip.config import ClipPretrainConfig, TuneClipConfig, ZeroShotConfig
@@ -198,7 +199,8 @@ def quick_chain(root: Path, tested: str, monkeypatch: pytest.MonkeyPatch) -> Cha
     monkeypatch.setattr("fulora.diffusion.training.image_sets.check_plan", lambda *given: None)
     monkeypatch.setattr("fulora.diffusion.sets.generation.generate_set", _drawn)
     monkeypatch.setattr("fulora.segmentation.additions.add_pseudo_labelled", _masked)
-    monkeypatch.setattr("fulora.segmentation.model.load_unet", lambda path: path)
-    monkeypatch.setattr("fulora.diffusion.models.loading.load_backbone", lambda path: DEMO(ASSETS / "diffusion"))
+    monkeypatch.setattr("fulora.segmentation.model.load_unet", lambda path: Identity())
+    loading = "fulora.diffusion.models.loading.load_backbone"
+    monkeypatch.setattr(loading, lambda path, **precision: DEMO(ASSETS / "diffusion"))
     monkeypatch.setattr("fulora.clip.loading.load_clip", lambda path: CLIP(ASSETS / "clip"))
     return Chain(root, tested)

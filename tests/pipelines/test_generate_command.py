@@ -333,7 +333,7 @@ BAD: dict[str, tuple[tuple[str, ...], str]] = {
     "a prompt": (("prompts.kidney=x",), "generate.prompts: 'kidney': no class of the label set fetal_planes; it has"),
     "prompts": (("prompts=5",), "prompts: Input should be a valid dictionary (given: 5)"),
     "device": (("device=cuda",), "device=cuda: torch "),
-    "an odd device": (("device=abacus",), "device=abacus: torch cannot use it here; use device=auto, cpu or cuda"),
+    "an odd device": (("device=abacus",), "device=abacus: torch cannot use it here; use device=auto, cpu, cuda or mps"),
     "processes": (("--processes", "0"), "Invalid value for '--processes'"),
     "two ways": (
         ("--processes", "2", "--engine", "ray"),

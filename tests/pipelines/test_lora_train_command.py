@@ -221,7 +221,7 @@ def test_a_study_says_what_its_arms_and_loras_will_take(tmp_path: Path, monkeypa
     assert arms[0] == "real all real 2 4 32 0 of 2 not known before one is done"
     assert arms[1] == "hybrid all real + 1 synthetic (LoRA) each 2 4 32 0 of 2 not known before one is done"
     assert arms[2] == "CLIP tuned 2 2 16 0 of 2 not known before one is done"
-    assert "4 steps of 2 images: 0.4 epochs" in found.stdout
+    assert "4 steps of 16 images: 3.2 epochs" in found.stdout
     assert {path.name.rpartition("-")[0] for path in (tmp_path / "work").glob("[!.]*")} == MADE
 
 

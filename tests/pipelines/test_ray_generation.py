@@ -91,7 +91,7 @@ def opened(worker: psutil.Process) -> list[str]:
 def test_a_node_dies_while_it_draws(tmp_path: Path, cluster: Any, alone: dict[str, bytes]) -> None:
     out = tmp_path / "set"
     running = Forked(*MANY, "--out", out, "--engine", "ray")
-    most, deadline = 0.0, time.monotonic() + 100
+    most, deadline = 0.0, time.monotonic() + 600
     while not (busy := busy_nodes(cluster, out)):
         assert running.poll() is None, running.communicate()
         assert time.monotonic() < deadline
@@ -111,7 +111,7 @@ def test_a_run_that_is_stopped_continues_with_what_is_missing(
 ) -> None:
     out = tmp_path / "set"
     first = out / "train" / "images" / "brain-00000" / "shard.json"
-    stopped, deadline = Forked(*MANY, "--out", out, "--engine", "ray"), time.monotonic() + 100
+    stopped, deadline = Forked(*MANY, "--out", out, "--engine", "ray"), time.monotonic() + 600
     while not first.exists():
         assert stopped.poll() is None, stopped.communicate()
         assert time.monotonic() < deadline

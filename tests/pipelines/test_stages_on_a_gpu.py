@@ -8,6 +8,7 @@ from fake_gpu import fake_gpu
 
 from fulora.classification.config import ClassifierConfig
 from fulora.classification.model import build_classifier, save_classifier
+from fulora.classification.training_classes import TrainingClasses
 from fulora.clip.config import ForgettingConfig, ProbeConfig, ZeroShotConfig
 from fulora.data.embeddings import Embeddings, write_embeddings
 from fulora.data.image import Image
@@ -113,9 +114,10 @@ def test_forgetting(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, images: Ima
 def test_classes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, images: ImageSet) -> None:
     save_classifier(build_classifier(ClassifierConfig(image_size_px=32), 5), tmp_path / "model")
     FETAL.write(tmp_path / "model")
+    TrainingClasses.of(images.rows("train"), FETAL, balanced=True).write(tmp_path / "model")
     (tmp_path / "out").mkdir()
     with fake_gpu(monkeypatch, ["fulora.classification.model.load_classifier"]):
-        classify.function(tmp_path / "out", images, ClassifierWeights(tmp_path / "model", "m"), images, True)
+        classify.function(tmp_path / "out", images, ClassifierWeights(tmp_path / "model", "m"))
 
 
 def test_masks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, heads: ImageSet, unet: UnetWeights) -> None:

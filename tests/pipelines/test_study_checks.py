@@ -356,6 +356,7 @@ def test_buckets_larger_than_the_backbone_was_made_for_are_noted(tmp_path: Path)
     assert read_native_size(sd) == NativeSize(512, 8, 64)
     (tmp_path / "clip").mkdir()
     (tmp_path / "clip" / "open_clip_config.json").write_text("{}")
+    (tmp_path / "clip" / "open_clip_model.safetensors").touch()
     backbone = f"backbone={{kind: folder, diffusion: {sd}, clip: {tmp_path / 'clip'}}}"
     large = ["lora={sizes: buckets, resolution_px: 1024}", "planes.image_size_px=1024", "generate.image_size_px=512"]
     found = check_study(config_of("demo", backbone, *large), tmp_path)

@@ -1,5 +1,4 @@
 import functools
-import hashlib
 import math
 
 import cv2
@@ -16,15 +15,16 @@ ALL_PLANES = phantoms.DRAWN
 LABELS = {"brain": {0, 1}, "abdomen": {0, 1}, "thorax": {0, 1}, "femur": {0, 1}, "other": {0}, INTRAPARTUM: {0, 1, 2}}
 HEADS = ("brain", "trans-thalamic", "trans-cerebellum", "trans-ventricular")
 LABELS |= {plane: {0, 1} for plane in ("cervix", *HEADS)}
-DIGESTS = {
-    "abdomen": "80e5b90afa8bb6bc",
-    "brain": "eee537660fb28e7c",
-    "femur": "4baec3c17d14ab8d",
-    "thorax": "0bf6194d6cbdfeef",
-    "other": "2bb3ae215189f7fe",
-    "intrapartum": "90f3d496a971c978",
+REFERENCES = {
+    "abdomen": (15616.6, -16.2, 31.698303),
+    "brain": (25564.2, -141.9, 3724.2753),
+    "femur": (11294.6, 9.6, 23.001668),
+    "thorax": (13187.1, -1.3, 28.311397),
+    "other": (25454.9, 0.0, 29.233048),
+    "intrapartum": (7886.3, -310.6, 1813.004793),
 }
-"""Of the phantoms that studies were made of: pixels, masks and measures of three at each of five sites."""
+"""Of the phantoms that studies were made of, three at each of five sites: projections of pixels and masks on a random
+direction, and the sum of measures."""
 
 
 def fitted(mask: NDArray[np.bool_]) -> tuple[float, float, float, float, float]:
@@ -89,15 +89,20 @@ def test_shapes_labels_and_brightness(plane: str, site: str) -> None:
     assert np.isfinite(got.aop_deg).all() == (plane == INTRAPARTUM)
 
 
-@pytest.mark.parametrize("plane", DIGESTS)
+@pytest.mark.parametrize("plane", REFERENCES)
 def test_phantoms_stay_as_they_are(plane: str) -> None:
-    """To the byte, whatever is added."""
-    found = hashlib.sha256()
-    for site in ("A", "B", "C", "D", "base1"):
-        got = draw(plane, range(3), site=site, size_px=64, seed=7)
-        for array in (got.images, got.masks, got.pixel_size_mm, got.hc_mm, got.aop_deg):
-            found.update(array.tobytes())
-    assert found.hexdigest()[:16] == DIGESTS[plane]
+    """Whatever is added: but for a gray level here and there, because processors round `exp` and `log` differently.
+
+    A pixel whose gray level is another by one moves the projection by about one; another draw moves it by thousands.
+    """
+    drawn = [draw(plane, range(3), site=site, size_px=64, seed=7) for site in ("A", "B", "C", "D", "base1")]
+    images, masks = np.stack([one.images for one in drawn]), np.stack([one.masks for one in drawn])
+    direction = np.random.default_rng(0).standard_normal(images.shape)
+    measures = np.concatenate([np.stack([one.pixel_size_mm, one.hc_mm, one.aop_deg]) for one in drawn])
+    pixels, mask, measured = REFERENCES[plane]
+    assert (direction * images).sum() == pytest.approx(pixels, abs=5)
+    assert (direction * masks).sum() == pytest.approx(mask, abs=3)
+    assert np.nansum(measures) == pytest.approx(measured, rel=1e-6)
 
 
 def test_a_cervix_has_a_dark_canal_of_known_length_between_two_lips() -> None:

@@ -47,7 +47,7 @@ def test_the_device_is_no_part_of_the_identity() -> None:
     assert identity(UnetConfig(device="cpu", checkpoint_every=7)) == identity(UnetConfig())
 
 
-@pytest.mark.parametrize("module", ["config", "scores", "gates", "measurements"])
+@pytest.mark.parametrize("module", ["config", "scores", "addition_config", "measurements"])
 def test_it_needs_no_torch(module: str) -> None:
     code = f"import sys, fulora.segmentation.{module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
