@@ -8,6 +8,7 @@ import pytest
 from command_line import fulora
 from PIL import Image as Pil
 
+import fulora as fu
 from fulora.assessment.assess import read_findings
 from fulora.assessment.config import AssessConfig
 from fulora.classification.config import ClassifierConfig
@@ -75,6 +76,21 @@ def test_an_image_set_is_divided_by_its_splits_and_a_page_is_written(tmp_path: P
     ):
         assert title in text
     assert {file.name for file in (page / "figures").iterdir()} == {"typical.png", "distances.png", "pairs.png"}
+
+
+def test_python_assesses_as_the_command_does(tmp_path: Path, real: ImageSet) -> None:
+    made = folder_of(tmp_path / "made", 5000, 14)
+    arguments = ["--encoder", "hash", "--draws", "100", "--device", "cpu", "--out", tmp_path / "typed"]
+    done = fulora("assess", made, "--real", real.path, "--train", real.path, *arguments)
+    assert done.returncode == 0, done.stderr
+    found = fu.assess(made, real.path, train=real.path, out=tmp_path / "out", encoders=["hash"], draws=100, device="cpu")
+    typed, written = (Assessment(tmp_path / name, "") for name in ("typed", "out"))
+    assert written.rows() == typed.rows()
+    assert found.to_pandas()["image_id"].tolist() == [row.image_id for row in typed.rows()]
+    assert [row["verdict"] for row in found.table.rows] == found.verdicts
+    assert all(line in done.stdout for line in found.verdicts)
+    assert found.to_json()["encoders"][0]["memorisation"] is not None
+    assert "14 synthetic images" in found._repr_html_()
 
 
 def test_without_training_images_there_are_no_figures_of_copies(tmp_path: Path, real: ImageSet) -> None:

@@ -8,6 +8,7 @@ import pytest
 from command_inside import called
 from PIL import Image as Pil
 
+import fulora as fu
 from fulora.data.label_set import LabelSet, label_set, read_label_set
 from fulora.segmentation.config import UnetConfig
 from fulora.segmentation.model import build_unet, save_unet
@@ -67,6 +68,18 @@ def test_masks_have_the_sizes_and_names_of_their_pictures(pictures: Path, tmp_pa
             assert set(np.unique(np.asarray(mask))) <= {0, 1}
     with Pil.open(tmp_path / "look.png") as sheet:
         assert sheet.width > 1000
+
+
+def test_python_segments_as_the_command_does(pictures: Path, tmp_path: Path) -> None:
+    unet = network(tmp_path / "unet")
+    assert called("segment", "predict", pictures, "--unet", unet, "--out", tmp_path / "typed").code == 0
+    masks = fu.segment(pictures, unet, tmp_path / "masks", device="cpu")
+    for name in ("a.png", "sub/b.png", "c.png"):
+        assert (masks.path / name).read_bytes() == (tmp_path / "typed" / name).read_bytes()
+    assert masks.table.rows == [{"class number": 1, "structure": "head"}]
+    assert masks.table.title == f"3 masks in {tmp_path / 'masks'}"
+    assert "head" in masks._repr_html_()
+    assert masks.figure().width > 1000
 
 
 def test_what_cannot_be_segmented_is_one_message(pictures: Path, tmp_path: Path) -> None:
