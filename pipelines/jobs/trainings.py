@@ -34,7 +34,7 @@ class Training:
 
     @property
     def table(self) -> Table:
-        """The first, the best and the last value of losses and of validation metrics; of losses the best is the lowest."""
+        """The first, the best and the last value of losses and validation metrics; of losses the best is the lowest."""
         rows: list[dict[str, Cell]] = []
         log = self.log
         for name in dict.fromkeys(key for row in log for key in row if "loss" in key or key.startswith("validation")):

@@ -313,7 +313,7 @@ def test_a_tuned_clip_is_adapted_and_predicts_its_own_classes(
 ) -> None:
     save_clip(build_clip(TINY), clip_config(TINY), root / "tuned")
     LABELS.write(root / "tuned")
-    message = "(?s)the prompts and the tuned CLIP tuned have different classes.*Give prompts for all classes of the tuned"
+    message = "(?s)the prompts and the tuned CLIP tuned have different classes.*Give prompts for all classes"
     refused(LabelSetError, message, clip=root / "tuned", prompts=MORE)
     result = fu.zero_shot(images, out=root / "adapted", clip=root / "tuned", prompts=OWN, draws=DRAWS, work=work)
     assert result.summary["predictions"]["tuned, prompts"]["protocol"] == "adapted"
