@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from fulora.data.label_set import FILE, LabelSet, read_label_set, refuse_other_classes
+from fulora.data.label_set import FILE, ONE_LABEL_SET, LabelSet, read_label_set, refuse_other_classes
 
 
 def tuned_on(folder: Path) -> LabelSet | None:
@@ -14,16 +14,18 @@ def tuned_on(folder: Path) -> LabelSet | None:
     return read_label_set(folder) if (folder / FILE).is_file() else None
 
 
-def refuse_tuned_on_others(folder: Path, labels: LabelSet, *, whose: str) -> None:
+def refuse_tuned_on_others(folder: Path, labels: LabelSet, *, whose: str, advice: str = ONE_LABEL_SET) -> None:
     """Refuse a CLIP that was fine-tuned on other classes.
 
     Args:
         labels: the classes that it is to be used with.
         whose: what they belong to, for the message.
+        advice: what to do, the last line of the message.
 
     Raises:
         LabelSetError: if its classes are others.
     """
     classes = tuned_on(folder)
     if classes is not None:
-        refuse_other_classes(labels, classes, name=whose, other_name=f"the tuned CLIP {folder.name}")
+        other_name = f"the tuned CLIP {folder.name}"
+        refuse_other_classes(labels, classes, name=whose, other_name=other_name, advice=advice)

@@ -214,11 +214,20 @@ def as_label_set(value: object) -> object:
         raise ValueError(str(error)) from error
 
 
-def refuse_other_classes(labels: LabelSet, others: LabelSet, *, name: str, other_name: str) -> None:
+ONE_LABEL_SET = (
+    "Give both one label set: curate one of them with label_set=NAME and, where classes have other names there, "
+    "classes: {their name: its name here}"
+)
+
+
+def refuse_other_classes(
+    labels: LabelSet, others: LabelSet, *, name: str, other_name: str, advice: str = ONE_LABEL_SET
+) -> None:
     """Refuse two label sets that differ in their classes, the order of the classes, or the negative class.
 
     Args:
         name, other_name: what they belong to, for the message.
+        advice: what to do, the last line of the message.
 
     Raises:
         LabelSetError: if they differ.
@@ -227,9 +236,7 @@ def refuse_other_classes(labels: LabelSet, others: LabelSet, *, name: str, other
         return
     raise LabelSetError(
         f"{name} and {other_name} have different classes:\n"
-        f"  {name}: {_describe_classes(labels)}\n  {other_name}: {_describe_classes(others)}\n"
-        "Give both one label set: curate one of them with label_set=NAME and, where classes have other names there, "
-        "classes: {their name: its name here}"
+        f"  {name}: {_describe_classes(labels)}\n  {other_name}: {_describe_classes(others)}\n{advice}"
     )
 
 

@@ -109,7 +109,8 @@ def _print(console: PlainConsole, folder: Path, checked: "Check") -> None:
     for finding in checked.findings:
         _print_finding(console, finding)
     verdict = ("nothing found that would leak or mislead", "green") if checked.clean else ("see above", "red")
-    console.print(styled(f"{len(checked.findings)} findings: ", verdict))
+    count = len(checked.findings)
+    console.print(styled(f"{count} finding{'' if count == 1 else 's'}: ", verdict))
 
 
 def _print_finding(console: PlainConsole, finding: "Finding") -> None:

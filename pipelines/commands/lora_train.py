@@ -17,6 +17,7 @@ from pipelines.commands.options import (
     Revision,
     Work,
 )
+from pipelines.commands.output import print_table
 from pipelines.commands.verify import typed
 
 
@@ -52,6 +53,7 @@ def train(
     """
     from fulora.training.processes import join_processes
     from pipelines.jobs.train_lora import LoraJob, lora_config
+    from pipelines.jobs.trainings import Training
 
     values = overridden({}, overrides or [])
     curation = part(values, "images", where="settings")
@@ -77,4 +79,5 @@ def train(
         return
     file = job.train()
     if first:
+        print_table(Training("LoRA", file.parent).table)
         print(file)

@@ -22,7 +22,7 @@ from pipelines.jobs.classified import Classified, read_classified, write_classif
 from pipelines.jobs.images import Images
 from pipelines.jobs.inputs import WORK, open_artifact
 from pipelines.jobs.tables import Cell, Table
-from pipelines.jobs.tested_images import ImagesUnderTest, read_tested_images
+from pipelines.jobs.tested_images import ImagesUnderTest, describe_joined_patients, read_tested_images
 from pipelines.jobs.training_plan import plan_tables
 from pipelines.jobs.trainings import Training
 from pipelines.stages.classify import classify as stage
@@ -141,7 +141,9 @@ class ClassifyJob:
         )
         scores = _score(predictions, self.draws, work) if self._tested.labelled else None
         made = make_in(self.out, write_classified, self.command, predictions=predictions, scores=scores)
-        return read_classified(made, predictions, scores, notes)
+        first = next(iter(predictions.values())).rows()
+        joined = describe_joined_patients(self._shown.rows("test"), first) if scores is not None else ()
+        return read_classified(made, predictions, scores, (*notes, *joined))
 
     @cached_property
     def _workspace(self) -> Workspace:
@@ -169,7 +171,7 @@ class ClassifyJob:
         return self._tested.of_classes(read_label_set(first.path), self._workspace, leave_out=self.leave_out)
 
     def _notes(self) -> tuple[str, ...]:
-        """How the images were read, and which classifiers may have learned from them.
+        """How the images were read, which classes they lack, and which classifiers may have learned from them.
 
         Raises:
             OverlapError, SameNumberError: if one of them did.
@@ -177,7 +179,8 @@ class ClassifyJob:
         learned = [provenance_of(one.path, f"classifier {name}") for name, one in self._opened.items()]
         distinct = different_patients(self._shown.path)
         unknown = describe_unknown(refuse_leaks(learned, self._shown.rows("test"), distinct_patients=distinct))
-        return (*self._tested.notes, *unknown)
+        labels = self._shown.label_set()
+        return (*self._tested.notes_on(self._shown.rows("test"), labels), *unknown)
 
 
 def _open_models(models: Sequence[Model], work: Path) -> dict[str, ClassifierWeights]:

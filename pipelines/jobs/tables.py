@@ -1,5 +1,6 @@
 """A result as a table: printed by a command, shown in a notebook, read as a data frame."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 Cell = str | int | float | None
+
+INTERVAL = re.compile(r" (\[[-+.\d]+, [-+.\d]+\])$")
+"""At the end of a cell, [low, high] of the value before it."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +53,16 @@ class Table:
         table = RichTable(box=None, pad_edge=False)
         for column in self.columns:
             numeric = self._is_numeric(column)
-            table.add_column(printable(column), justify="right" if numeric else "left", no_wrap=numeric)
+            table.add_column(
+                printable(column),
+                justify="right" if numeric else "left",
+                no_wrap=numeric,
+                min_width=self._interval_width(column),
+                overflow="ellipsis" if numeric else "fold",
+            )
         for row in self.rows:
-            table.add_row(*(printable(_text(row.get(column))) for column in self.columns))
+            cells = (printable(_text(row.get(column))) for column in self.columns)
+            table.add_row(*(INTERVAL.sub(r"\n\1", cell) for cell in cells))
         return table
 
     def _repr_html_(self) -> str:
@@ -63,6 +74,11 @@ class Table:
         )
         notes = "".join(f"<p>{escape(line)}</p>" for line in self.notes)
         return f"<table><caption>{escape(self.title)}</caption><tr>{head}</tr>{body}</table>{notes}"
+
+    def _interval_width(self, column: str) -> int:
+        """The length of the longest [low, high] in the cells of a column, which has a line of its own."""
+        intervals = (INTERVAL.findall(_text(row.get(column))) for row in self.rows)
+        return max((len(interval) for found in intervals for interval in found), default=1)
 
     def _is_numeric(self, column: str) -> bool:
         return all(isinstance(row.get(column), int | float | None) for row in self.rows)

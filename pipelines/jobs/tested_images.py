@@ -10,6 +10,7 @@ from fulora.data.column_types import UNLABELLED
 from fulora.data.image import Image
 from fulora.data.image_set import ImageSet
 from fulora.data.label_set import LabelSet, LabelSetError, refuse_other_classes
+from fulora.data.results import Prediction
 from fulora.intake.check.find_data_sets import find_data_sets
 from fulora.intake.picture_files import PICTURES, list_folder
 from fulora.intake.raw_image import SourceError
@@ -48,6 +49,18 @@ class ImagesUnderTest:
         """Return the rows that are predicted on, in the order of the predictions."""
         return self.source.rows(None if self.split == "all" else self.split)
 
+    def notes_on(self, rows: Sequence[Image], labels: LabelSet) -> tuple[str, ...]:
+        """Return how the images were read, and which classes none of them shows.
+
+        Args:
+            rows: those that are predicted on.
+            labels: the classes that are predicted.
+        """
+        shown = {row.plane for row in rows}
+        absent = [name for name in labels.names if name not in shown]
+        of_classes = f"no image shows {', '.join(absent)}; scores are averaged over the classes that images show"
+        return (*self.notes, *([of_classes] if absent and self.labelled else []))
+
     def of_classes(self, labels: LabelSet, work: Workspace, *, leave_out: Sequence[str] = ()) -> ImageSet:
         """Return an image set whose test split are these images, under the classes of what predicts.
 
@@ -75,6 +88,19 @@ class ImagesUnderTest:
             TakeTestedConfig(classes=labels, split=self.split, leave_out=tuple(leave_out)),
             images=self.source,
         )
+
+
+def describe_joined_patients(rows: Sequence[Image], predicted: Sequence[Prediction]) -> tuple[str, ...]:
+    """Say that scores count patients with identical pictures as one, where there are any.
+
+    Args:
+        rows: the images that were predicted on.
+        predicted: their predictions, in which such patients have one key.
+    """
+    patients, clusters = (len({row.patient_key for row in several}) for several in (rows, predicted))
+    if clusters == patients:
+        return ()
+    return (f"{patients} patients are {clusters} in intervals and tests: some have identical pictures",)
 
 
 def same_classes(labels: LabelSet, others: LabelSet) -> bool:

@@ -34,10 +34,10 @@ class Training:
 
     @property
     def table(self) -> Table:
-        """The first, the best and the last value of everything that was logged; of losses the best is the lowest."""
+        """The first, the best and the last value of losses and validation metrics; of losses the best is the lowest."""
         rows: list[dict[str, Cell]] = []
         log = self.log
-        for name in dict.fromkeys(key for row in log for key in row if key != "step"):
+        for name in dict.fromkeys(key for row in log for key in row if "loss" in key or key.startswith("validation")):
             points = [(row[name], int(row["step"])) for row in log if name in row]
             best = min(points) if "loss" in name else max(points)
             first, last = points[0][0], points[-1][0]

@@ -34,6 +34,7 @@ from pipelines.stages.zero_shot import zero_shot
 Head = Literal["linear", "tip"]
 HEADS: tuple[Head, ...] = get_args(Head)
 HEAD_NAMES: Mapping[Head, str] = {"linear": "linear probe", "tip": "Tip-Adapter"}
+PROMPTS_OF_ALL = "Give prompts for all classes of the tuned CLIP in their order, also for those that no image shows"
 
 
 @dataclass(frozen=True)
@@ -111,15 +112,8 @@ class Comparison:
 
     def notes(self) -> tuple[str, ...]:
         """Return what is noteworthy about the images, such as classes that none of them shows."""
-        shown = {row.plane for row in self.rows()}
-        absent = [name for name in self.labels.names if name not in shown]
-        of_classes = f"no image shows {', '.join(absent)}; scores are averaged over the classes that images show"
         left_out = f"left out: images of {', '.join(self.leave_out)}"
-        return (
-            *self.tested.notes,
-            *([of_classes] if absent and self.tested.labelled else []),
-            *([left_out] if self.leave_out else []),
-        )
+        return (*self.tested.notes_on(self.rows(), self.labels), *([left_out] if self.leave_out else []))
 
     def run(self, work: Workspace) -> Outcome:
         """Make all artifacts in `work`, or, if that only plans, record what has to be made.
@@ -154,7 +148,10 @@ class Comparison:
         """Refuse a CLIP that the stages would refuse after images are embedded; return what is not known of it."""
         if not clip.path.exists():
             return []  # planned, and not fetched yet
-        refuse_tuned_on_others(clip.path, self.labels, whose=f"the images {self.tested.source.path.name}")
+        if any(prompts.own is not None for prompts in self.prompts):
+            refuse_tuned_on_others(clip.path, self.labels, whose="the prompts", advice=PROMPTS_OF_ALL)
+        else:
+            refuse_tuned_on_others(clip.path, self.labels, whose=f"the images {self.tested.source.path.name}")
         learned = provenance_of(clip.path, f"CLIP {name}")
         distinct = different_patients(self.tested.source.path)
         return describe_unknown(refuse_leaks([learned], self.rows(), distinct_patients=distinct))

@@ -16,6 +16,7 @@ from fulora.json_files import read_json
 from fulora.metrics.image_groups import ALL_IMAGES
 from fulora.stage import RECORD
 from pipelines.jobs.prediction_tables import REDECIDED, plot_predictions, write_predictions_csv, write_scores_csv
+from pipelines.jobs.tested_images import describe_joined_patients
 from pipelines.jobs.zero_shot_arms import Comparison, Outcome
 from pipelines.jobs.zero_shot_result import (
     COMPARISONS,
@@ -83,15 +84,13 @@ def write_zero_shot(out: Path, compared: Comparison, made: Outcome) -> None:
 def summarise(compared: Comparison, made: Outcome) -> dict[str, Any]:
     """Return the content of `summary.json`: what was predicted by what, and what the artifacts were made from."""
     shown = next(iter(made.predictions.values())).rows()
-    patients, clusters = compared.n_patients(), len({row.patient_key for row in shown})
-    shared = f"{patients} patients are {clusters} in intervals and tests: some have identical pictures"
     tested = compared.tested
     return {
         "of": tested.source.path.name,
         "split": tested.split,
         "labelled": tested.labelled,
         "images": len(shown),
-        "patients": patients,
+        "patients": compared.n_patients(),
         "sites": dict(Counter(row.site for row in shown)),
         "classes": list(compared.labels.names),
         "images_by_class": dict(Counter(row.plane for row in shown)) if tested.labelled else {},
@@ -99,7 +98,7 @@ def summarise(compared: Comparison, made: Outcome) -> dict[str, Any]:
         "clips": {clip.name: clip.origin for clip in compared.clips},
         "prompts": compared.prompt_texts(),
         "predictions": {name: _about(one) for name, one in made.predictions.items()},
-        "notes": [*compared.notes(), *made.notes, *([shared] if clusters < patients else [])],
+        "notes": [*compared.notes(), *made.notes, *describe_joined_patients(compared.rows(), shown)],
         "made_from": made.fingerprints(),
     }
 
@@ -120,5 +119,5 @@ def _plot_accuracies(scores: list[Score]) -> bytes:
         [score.low for score in shown],
         [score.high for score in shown],
         title=f"Accuracy on {shown[0].n_images} images of {shown[0].n_patients} patients",
-        quantity="accuracy",
+        quantity="accuracy; line: 95 % interval",
     )

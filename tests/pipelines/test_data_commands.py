@@ -40,7 +40,8 @@ def own(tmp_path: Path) -> Path:
 
 def test_own_images_become_a_set_and_an_export(own: Path, tmp_path: Path) -> None:
     """The five lines of the README."""
-    worked(fulora("data", "check", own, PATTERN, cwd=tmp_path))
+    found = worked(fulora("data", "check", own, PATTERN, cwd=tmp_path))
+    assert found.splitlines()[-1] == "1 finding: nothing found that would leak or mislead"
     said = worked(fulora("data", "curate", own, PATTERN, "role=train+validation+test", "fit=native", cwd=tmp_path))
     images = ImageSet(tmp_path / said.strip(), "")
     assert Counter(row.split for row in images.rows()) == {"train": 8, "validation": 4, "test": 4}

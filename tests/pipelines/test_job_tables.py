@@ -47,3 +47,18 @@ def test_a_terminal_shows_title_rows_and_notes(capsys: pytest.CaptureFixture[str
     assert lines[3].endswith("1200")
     assert lines[2].index("3") == lines[3].index("1200") + 3, "numbers are right-aligned"
     assert lines[4] == "note\\x07"
+
+
+def test_a_narrow_terminal_breaks_no_interval_and_loses_no_letter(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "70")
+    score = "0.475 [0.426, 0.525]"
+    print_table(Table("t", [{"model": "demo", "accuracy": score, "macro F1": score, "AUC": score, "images": 217}]))
+    printed = capsys.readouterr().out
+    assert printed.count("[0.426, 0.525]") == 3
+    assert "217" in printed
+    print_table(Table("t", [{"score": "one-vs-rest AUC", **{f"number {n}": 12 for n in range(5)}}]))
+    printed = capsys.readouterr().out
+    assert "…" not in printed
+    assert "".join(line.split("  ")[0] for line in printed.splitlines()[2:]).replace(" ", "") == "one-vs-restAUC"

@@ -83,6 +83,7 @@ def test_a_training_names_its_folder_and_is_not_repeated(images: Path, tmp_path:
     command = ["lora", "train", str(images), *SETTINGS, "licence=cc-by-4.0", "--out", "mine"]
     first = run(tmp_path, *command)
     assert first.stdout.splitlines()[-1] == "mine/lora.safetensors"
+    assert {line.split()[0] for line in first.stdout.splitlines()[2:-1]} >= {"loss"}
     assert sorted(path.name for path in (tmp_path / "mine").iterdir()) == [
         "fulora_files.json",
         "label_set.json",

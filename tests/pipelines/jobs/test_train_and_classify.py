@@ -27,6 +27,7 @@ from pipelines.__main__ import app
 from pipelines.jobs.classified import Classified
 from pipelines.jobs.classify import ModelNameError
 from pipelines.jobs.inputs import open_artifact
+from pipelines.jobs.prediction_tables import write_predictions_csv
 from pipelines.jobs.tested_images import UntestableImagesError
 from pipelines.stages import classify as classify_stage
 from pipelines.stages import train_classifier as train_stage
@@ -130,6 +131,8 @@ def test_command_function_and_study_predict_the_same(root: Path, model: Path, ot
     for folder in (root / "typed p", study.path):
         equal(result.path, folder, "table.jsonl", "facts.json", "label_set.json")
     equal(result.path, root / "typed p", "predictions.csv", "scores.csv", "confusion.png")
+    write_predictions_csv(root / "study" / "predictions.csv", study)
+    equal(result.path, root / "study", "predictions.csv")
     facts = Predictions(study.path, "").facts()
     assert (facts.protocol, facts.training_prior) == ("transfer", (0.5, 0.5))
 
@@ -355,6 +358,10 @@ def test_spanish_planes_are_learned_and_african_ones_predicted(data_root: Path, 
     )
     accuracy = next(row for row in result.table.rows if row["score"] == "accuracy")
     assert (accuracy["images"], accuracy["patients"]) == (217, 56)
+    assert result.table.notes[-2:] == (
+        "no image shows other; scores are averaged over the classes that images show",
+        "61 patients are 56 in intervals and tests: some have identical pictures",
+    )
     frame = result.to_pandas()
     assert len(frame) == 217
     assert set(frame["site"]) == {"Algeria", "Egypt", "Ghana", "Malawi", "Uganda"}

@@ -34,6 +34,7 @@ from pipelines.__main__ import app
 from pipelines.backbone_names import ASSETS
 from pipelines.clip_arms import PromptedClip, compare_clips
 from pipelines.jobs.inputs import open_artifact
+from pipelines.jobs.prediction_tables import write_predictions_csv
 from pipelines.jobs.zero_shot_plan import TrainingSetError
 from pipelines.jobs.zero_shot_result import ZeroShot
 
@@ -134,6 +135,9 @@ def test_command_python_and_study_predict_the_same_bytes(
             expected = (study.path / file).read_bytes()
             assert (compared.path / "predictions" / f"demo, {name}" / file).read_bytes() == expected
             assert (root / "typed" / "predictions" / f"demo, {name}" / file).read_bytes() == expected
+        flat = [folder / "predictions" / f"demo, {name}.csv" for folder in (root / "typed", compared.path)]
+        write_predictions_csv(root / "study.csv", study)
+        assert {path.read_bytes() for path in flat} == {(root / "study.csv").read_bytes()}
 
 
 @pytest.mark.parametrize("name", ["clip", "tiny"])
@@ -309,7 +313,8 @@ def test_a_tuned_clip_is_adapted_and_predicts_its_own_classes(
 ) -> None:
     save_clip(build_clip(TINY), clip_config(TINY), root / "tuned")
     LABELS.write(root / "tuned")
-    refused(LabelSetError, "the tuned CLIP tuned have different classes", clip=root / "tuned", prompts=MORE)
+    message = "(?s)the prompts and the tuned CLIP tuned have different classes.*Give prompts for all classes"
+    refused(LabelSetError, message, clip=root / "tuned", prompts=MORE)
     result = fu.zero_shot(images, out=root / "adapted", clip=root / "tuned", prompts=OWN, draws=DRAWS, work=work)
     assert result.summary["predictions"]["tuned, prompts"]["protocol"] == "adapted"
     assert "CLIP tuned: its training data are unknown, and so is" in " ".join(result.table.notes)
