@@ -83,7 +83,9 @@ def test_python_assesses_as_the_command_does(tmp_path: Path, real: ImageSet) -> 
     arguments = ["--encoder", "hash", "--draws", "100", "--device", "cpu", "--out", tmp_path / "typed"]
     done = fulora("assess", made, "--real", real.path, "--train", real.path, *arguments)
     assert done.returncode == 0, done.stderr
-    found = fu.assess(made, real.path, train=real.path, out=tmp_path / "out", encoders=["hash"], draws=100, device="cpu")
+    found = fu.assess(
+        made, real.path, train=real.path, out=tmp_path / "out", encoders=["hash"], draws=100, device="cpu"
+    )
     typed, written = (Assessment(tmp_path / name, "") for name in ("typed", "out"))
     assert written.rows() == typed.rows()
     assert found.to_pandas()["image_id"].tolist() == [row.image_id for row in typed.rows()]
