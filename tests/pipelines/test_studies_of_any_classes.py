@@ -154,6 +154,7 @@ def test_two_classes(tmp_path: Path) -> None:
     run(tmp_path, {"sources": folders}, classes, clip_arms=tuned)
 
 
+@pytest.mark.heavy
 def test_thirty_classes_of_folders(tmp_path: Path) -> None:
     classes = [f"View {number:02d}, été - (β)" for number in range(30)]
     run(tmp_path, {"sources": own_folders(tmp_path, classes)}, classes)
