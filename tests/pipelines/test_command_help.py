@@ -1,6 +1,7 @@
 """Help, version and shell completion of every command, and what must not be imported for them."""
 
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -43,6 +44,18 @@ def test_every_command_has_an_example_in_its_help(command: str) -> None:
         done = called(*command.split(), option)
         assert done.code == 0
         assert f"fulora {command}" in done.stdout
+
+
+@pytest.mark.parametrize("command", HELP)
+def test_every_example_has_arguments_that_parse(command: str) -> None:
+    lines = (line.strip() for line in HELP[command].splitlines())
+    for line in lines:
+        if line.startswith("fulora "):
+            words = shlex.split(line.split(" > ")[0], comments=True)[1:]
+            called_by: Any = typer.main.get_command(app)
+            while hasattr(called_by, "commands"):
+                called_by = called_by.commands[words.pop(0)]
+            called_by.make_context("example", words)  # raises if it does not
 
 
 def test_every_command_is_in_a_panel_in_the_order_of_jobs() -> None:
