@@ -12,6 +12,7 @@ from fulora.terminal import PlainConsole, styled
 from fulora.workspace import Workspace
 from pipelines.commands.options import JsonFile, Quiet, Work
 from pipelines.commands.output import build_table, write_json
+from pipelines.commands.phantoms import phantoms
 from pipelines.commands.verify import typed
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ SHOWN = 5
 COLOURS = {"leak": "bold red", "misleading": "yellow", "note": "dim"}
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Data sets: download, check, curate, de-identify.")
+app.command()(phantoms)
 
 Folder = Annotated[Path, typer.Argument(help="A folder as it was published, exported, or put together by you.")]
 Overrides = Annotated[

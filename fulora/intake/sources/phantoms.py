@@ -86,7 +86,7 @@ class PhantomsConfig(SourceConfig):
                 yield from self._generate(site, plane, inputs.size_px)
 
     def _generate(self, site: str, plane: Plane, size_px: int) -> Iterator[RawImage]:
-        numbers = self._numbers()
+        numbers = self.numbers()
         drawn = draw(plane, numbers, site=site, size_px=size_px, seed=self.seed)
         for place, number in enumerate(numbers):
             mask = drawn.masks[place] if drawn.masks[place].any() else None
@@ -112,11 +112,12 @@ class PhantomsConfig(SourceConfig):
         check_sites(self.sites)
         for site in self.sites:
             for plane in self.planes:
-                for number in self._numbers():
+                for number in self.numbers():
                     patient = f"phantoms/{site}/{number // self.images_per_patient}"
                     yield Member(f"phantoms_{site}_{plane}_{number:05d}", patient, plane, site)
 
-    def _numbers(self) -> range:
+    def numbers(self) -> range:
+        """Return the numbers of the phantoms of each plane; `images_per_patient` in a row are of one patient."""
         first = self.first_patient * self.images_per_patient
         return range(first, first + self.per_plane)
 
