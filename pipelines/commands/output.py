@@ -1,14 +1,19 @@
 """Output of commands: the `--json` option, and plain tables on a terminal."""
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.measure import Measurement
 from rich.table import Table as RichTable
 
 from fulora.terminal import PlainConsole
 from pipelines.jobs.tables import Table
+
+WIDEST = 10_000
+"""Characters in a line, more than any table has."""
 
 
 def write_json(json_file: Path | None, facts: Any) -> bool:
@@ -37,9 +42,12 @@ def build_table(texts: Sequence[str], numbers: Sequence[str] = (), min_width: in
 
 
 def print_table(table: Table) -> None:
-    """Print the table of a result on standard output."""
-    console = PlainConsole()
+    """Print the table of a result on standard output: a line for each cell where the columns do not fit a terminal."""
+    console, shown = PlainConsole(), table.to_rich()
+    needed = Measurement.get(console, console.options.update(max_width=WIDEST), shown)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = max(console.width, needed.maximum)  # a file or a pipe is as wide as the table
     console.print(table.title, soft_wrap=True)
-    console.print(table.to_rich())
+    console.print(shown if needed.minimum <= console.width else table.to_rich_records())
     for line in table.notes:
         console.print(line, soft_wrap=True)

@@ -49,7 +49,7 @@ class Table:
         return {"title": self.title, "rows": [dict(row) for row in self.rows], "notes": list(self.notes)}
 
     def to_rich(self) -> RichTable:
-        """Return the rows for a terminal: texts wrap, numbers do not."""
+        """Return the rows for a terminal: texts wrap between words, numbers and intervals do not."""
         table = RichTable(box=None, pad_edge=False)
         for column in self.columns:
             numeric = self._is_numeric(column)
@@ -57,12 +57,22 @@ class Table:
                 printable(column),
                 justify="right" if numeric else "left",
                 no_wrap=numeric,
-                min_width=self._interval_width(column),
-                overflow="ellipsis" if numeric else "fold",
+                min_width=self._longest_part(column),
             )
         for row in self.rows:
-            cells = (printable(_text(row.get(column))) for column in self.columns)
-            table.add_row(*(INTERVAL.sub(r"\n\1", cell) for cell in cells))
+            table.add_row(*(_on_lines(row.get(column)) for column in self.columns))
+        return table
+
+    def to_rich_records(self) -> RichTable:
+        """Return a line for each cell, for terminals that are too narrow for the columns."""
+        table = RichTable.grid(padding=(0, 2))
+        table.add_column(no_wrap=True)
+        table.add_column(overflow="fold")
+        for number, row in enumerate(self.rows):
+            if number:
+                table.add_row()
+            for column in self.columns:
+                table.add_row(printable(column), printable(_text(row.get(column))))
         return table
 
     def _repr_html_(self) -> str:
@@ -75,10 +85,11 @@ class Table:
         notes = "".join(f"<p>{escape(line)}</p>" for line in self.notes)
         return f"<table><caption>{escape(self.title)}</caption><tr>{head}</tr>{body}</table>{notes}"
 
-    def _interval_width(self, column: str) -> int:
-        """The length of the longest [low, high] in the cells of a column, which has a line of its own."""
-        intervals = (INTERVAL.findall(_text(row.get(column))) for row in self.rows)
-        return max((len(interval) for found in intervals for interval in found), default=1)
+    def _longest_part(self, column: str) -> int:
+        """The length of the longest word or interval of a column, which is never broken."""
+        texts = [column, *(_text(row.get(column)) for row in self.rows)]
+        parts = (part for text in texts for part in [*INTERVAL.sub("", text).split(), *INTERVAL.findall(text)])
+        return max(map(len, map(printable, parts)), default=1)
 
     def _is_numeric(self, column: str) -> bool:
         return all(isinstance(row.get(column), int | float | None) for row in self.rows)
@@ -88,3 +99,8 @@ def _text(cell: Cell) -> str:
     if cell is None:
         return ""
     return f"{cell:.4g}" if isinstance(cell, float) else str(cell)
+
+
+def _on_lines(cell: Cell) -> str:
+    """The text of a cell, its interval on a line of its own."""
+    return INTERVAL.sub(r"\n\1", printable(_text(cell)))

@@ -62,3 +62,17 @@ def test_a_narrow_terminal_breaks_no_interval_and_loses_no_letter(
     printed = capsys.readouterr().out
     assert "…" not in printed
     assert "".join(line.split("  ")[0] for line in printed.splitlines()[2:]).replace(" ", "") == "one-vs-restAUC"
+
+
+def test_a_pipe_is_as_wide_as_the_table_and_a_terminal_that_is_too_narrow_has_a_line_a_cell(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wide = Table("t", [{"a long name of a column": 1.5 + n, **{f"number {k}": k for k in range(20)}} for n in range(2)])
+    monkeypatch.delenv("COLUMNS", raising=False)
+    print_table(wide)
+    assert len(capsys.readouterr().out.splitlines()) == 4
+    monkeypatch.setenv("COLUMNS", "60")
+    print_table(wide)
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert lines[1:4] == ["a long name of a column 1.5", "number 0 0", "number 1 1"]
+    assert lines[22:24] == ["", "a long name of a column 2.5"]
