@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from fulora.data.results import AlphaScore
-from fulora.report.curves import plot_sweep
+from fulora.report.curves import describe_curves, plot_sweep
 from fulora.report.number_format import format_number
 from fulora.report.page import Figure, Section, file_stems
 from fulora.report.parts import ForgettingPart
@@ -28,7 +28,9 @@ def _figure(arm: str, stem: str, rows: Sequence[AlphaScore]) -> Figure:
         population: [(row.alpha, row.value, row.low, row.high) for row in rows if row.population == population]
         for population in dict.fromkeys(row.population for row in rows)
     }
-    return Figure(f"forgetting-{stem}", plot_sweep(curves, LABEL, "accuracy"), f"{arm}: accuracy over the {LABEL}.")
+    caption = f"{arm}: accuracy over the {LABEL}."
+    alt = f"{caption} {describe_curves(curves)}"
+    return Figure(f"forgetting-{stem}", plot_sweep(curves, LABEL, "accuracy"), caption, alt)
 
 
 def _table(arms: Mapping[str, Sequence[AlphaScore]]) -> Table:
