@@ -81,12 +81,20 @@ def _failed(plane: str, one: CalibratedFilter, inputs: VerdictInputs) -> tuple[i
     return one.rejected.get(plane, 0), inputs.counts[plane]
 
 
+def _words(one: CalibratedFilter) -> str:
+    return one.name.replace("_", " ")
+
+
+def _model(truth: Truth) -> str:
+    return {"clip": "CLIP"}.get(truth.by, truth.by)
+
+
 def _labels(plane: str, inputs: VerdictInputs) -> Iterator[str]:
     for truth in inputs.truths:
         real = truth.real_agreement
         if truth.plane == plane and real is not None and real >= LEAST_REAL_AGREEMENT and truth.high < truth.real_low:
             yield (
-                f"the {truth.by} sees the plane in {truth.agreement:.0%} of images "
+                f"the {_model(truth)} sees the plane in {truth.agreement:.0%} of images "
                 f"[{truth.low:.0%}, {truth.high:.0%}] and in {real:.0%} of {truth.real_n} real ones"
             )
 
@@ -120,15 +128,15 @@ def _rejected(plane: str, inputs: VerdictInputs) -> Iterator[str]:
     for one in inputs.filters:
         failed, n = _failed(plane, one, inputs)
         if n and failed / n > MOST:
-            yield f"the filter {one.name} rejects {failed} of {counted(n, 'image')}"
+            yield f"the filter {_words(one)} rejects {failed} of {counted(n, 'image')}"
 
 
 def _evidence(plane: str, inputs: VerdictInputs) -> str:
-    parts = [f"{_failed(plane, one, inputs)[0]} {one.name}" for one in inputs.filters]
+    parts = [f"{_failed(plane, one, inputs)[0]} {_words(one)}" for one in inputs.filters]
     n = sum(inputs.counts.values()) if plane == ALL_PLANES else inputs.counts[plane]
     words = [f"Filters would reject of {n}: {', '.join(parts)}"] if parts else []
     words += [
-        f"seen by the {truth.by} in {truth.agreement:.0%}"
+        f"the {_model(truth)} sees the plane in {truth.agreement:.0%}"
         for truth in inputs.truths
         if truth.plane == plane and truth.real_agreement is not None
     ]

@@ -20,7 +20,8 @@ def forgetting_section(part: ForgettingPart) -> Section:
     """Return a table, and a curve of each adapted CLIP."""
     arms = {arm: item.rows() for arm, item in part.arms.items()}
     figures = tuple(_figure(arm, stem, arms[arm]) for arm, stem in file_stems(arms).items())
-    return Section("What adapting CLIP gained and lost", (TEXT,), (_table(arms),), figures)
+    numbers = Section("Accuracy at each share of the tuned weights", (), (_table(arms),), folded=True)
+    return Section("What adapting CLIP gained and lost", (TEXT,), (), figures, (numbers,))
 
 
 def _figure(arm: str, stem: str, rows: Sequence[AlphaScore]) -> Figure:

@@ -22,21 +22,25 @@ SPLITS_SHOWN: tuple[Split, ...] = ("train", "validation")
 WIDTH_PX = 1100
 TEXT = "Losses over steps; validation images are of patients not trained on."
 WORDS = {"loss": "each step", "seen_loss": "patients trained on", "validation_loss": "patients not trained on"}
-"""What the losses of a LoRA are called in its figure."""
+"""What losses are called in figures."""
 
 
 def training_sections(part: TrainingPart) -> list[Section]:
     """Return the numbers of images where they are given, then the losses, and sample grids where some were drawn."""
-    figures = []
+    compared: list[Figure] = []
+    others: list[Figure] = []
     for name, stem in file_stems(part.curves).items():
         folder = part.curves[name].path
         points = _read_losses(folder)
-        if _is_compared(points):
-            points = {WORDS.get(key, key): losses for key, losses in points.items()}
+        shown = compared if _is_compared(points) else others
+        points = {WORDS.get(key, key): losses for key, losses in points.items()}
         alt = f"Losses of {name} over steps: {_ends(points)}."
-        figures.append(Figure(f"loss-{stem}", plot_losses(points, name), f"Losses of {name}.", alt))
-        figures += _samples(name, stem, folder / "samples")
-    losses = Section("Training", (TEXT, *overfitting_sentences(part)), (), tuple(figures))
+        shown.append(Figure(f"loss-{stem}", plot_losses(points, name), f"Losses of {name}.", alt))
+        shown += _samples(name, stem, folder / "samples")
+    below = (
+        (Section("Losses of the other trainings", (), (), tuple(others), folded=True),) if compared and others else ()
+    )
+    losses = Section("Training", (TEXT, *overfitting_sentences(part)), (), tuple(compared or others), below)
     return [*([_images_section(part.images)] if part.images is not None else []), losses]
 
 
