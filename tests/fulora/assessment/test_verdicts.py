@@ -32,7 +32,7 @@ def test_good_images_have_no_objections() -> None:
     assert all(one.summary == "no objection found" for one in found)
     assert "Filters would reject of 50: 3 memorised" in str(found[1])
     (line,) = describe_memorisation(FINE.encoders)
-    assert line.startswith("no evidence that training patients were memorised (pixels, p = 0.8000)")
+    assert line.startswith("No evidence that training patients were memorised (pixels, p = 0.8000)")
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_good_images_have_no_objections() -> None:
         (
             {"encoders": [EncoderFigures("pixels", (replace(PLANES[1], synthetic=replace(NEAR, vendi=2.0)),), TESTED)]},
             "brain",
-            "2.0 different images in 40, of real ones 5.0",
+            "40 are worth 2.0 different ones, as many real ones 5.0",
         ),
     ],
     ids=["copies", "test", "labels", "shortcut", "alike"],

@@ -87,10 +87,13 @@ def test_the_page_is_well_formed_and_holds_everything(tmp_path):
 
 
 def test_the_page_loads_nothing_from_outside(tmp_path):
-    walk = walked(written(tmp_path))
+    out = written(tmp_path)
+    walk = walked(out)
     links = [attrs[name] for _, attrs in walk.seen for name in ("src", "href") if name in attrs]
     assert links
-    assert all(link.startswith(("#", "data:")) for link in links)
+    assert all(link.startswith(("#", "data:")) or (out / link).is_file() for link in links)
+    sources = [attrs["src"] for _, attrs in walk.seen if "src" in attrs]
+    assert all(source.startswith("data:") for source in sources)
     assert not {"script", "link", "iframe", "object"} & {tag for tag, _ in walk.seen}
     assert "url(" not in (tmp_path / "report.html").read_text(encoding="utf-8")
 
@@ -148,7 +151,7 @@ def one(**parts: object) -> dict[str, object]:
         (one(tables=(TABLE, TABLE)), "two tables are named"),
         (one(figures=(Figure("f", PNG, ""), Figure("f", PNG, ""))), "two figures are named 'f'"),
         (one(figures=(Figure("../f", PNG, ""),)), "figure '../f': a name is made of"),
-        (one(figures=(Figure("f", b"GIF89a", ""),)), "figure 'f': not a PNG"),
+        (one(figures=(Figure("f", b"GIF89a", ""),)), "figure 'f': neither a PNG nor an SVG"),
         ({"provenance": PROVENANCE * 2}, "two provenance rows are named 'aa11'"),
         ({"sections": (Section("…", ("x",)),)}, "needs a letter"),
     ],
