@@ -71,8 +71,7 @@ def run(cfg: FuLoraConfig, work: Workspace) -> Report:
             arms=describe_arms(cfg, sets, images.few_shot),
         ),
     ]
-    if clips.forgetting:
-        sections.append(ForgettingPart(clips.forgetting))
+    sections += [ForgettingPart(clips.forgetting)] if clips.forgetting else []
     curves: dict[str, Artifact] = {**distinct_loras(loras), **classifiers, **clips.curves}
     if heads is not None:
         sections.append(heads.part())

@@ -3,28 +3,28 @@
 from collections.abc import Sequence
 
 from fulora.data.score import Score
+from fulora.metrics.classification_metrics import METRICS
 
 
 def chance_level(score: Score) -> float | None:
-    """Return the score of guesses that ignore the image, on average; None where it is not known.
-
-    A uniform guess among k classes is right in 1/k of the images; an AUC of guesses is 0.5, a kappa 0.
-    """
-    if score.quantity in ("accuracy", "balanced accuracy"):
-        return None if score.choices is None else 1 / score.choices
-    return {"macro one-vs-rest AUC": 0.5, "Cohen's kappa": 0.0}.get(score.quantity)
+    """Return the score of guesses that ignore the image, on average; None where it is not known, or of a difference."""
+    metric = next((metric for metric in METRICS if metric.name == score.quantity), None)
+    classes = score.choices or len(score.labels)
+    if score.baseline or metric is None or metric.chance is None or not classes:
+        return None
+    return metric.chance(classes)
 
 
 def common_chance(scores: Sequence[Score]) -> float | None:
-    """Return the level that all scores share; None if they share none, or are differences."""
-    levels = {None if score.baseline else chance_level(score) for score in scores}
+    """Return the level that all scores share; None if they share none."""
+    levels = {chance_level(score) for score in scores}
     return levels.pop() if len(levels) == 1 else None
 
 
 def describe_chance(scores: Sequence[Score]) -> str:
     """Return a sentence on the dashed line of a figure, with a blank before it; "" without one."""
-    level = common_chance(scores)
+    level, choices = common_chance(scores), {score.choices for score in scores}
     if level is None:
         return ""
-    among = f"a uniform guess among {scores[0].choices} classes" if scores[0].choices else "guessing"
-    return f" Dashed line: chance, {level:.3f} ({among})."
+    among = next(iter(choices)) if len(choices) == 1 else None
+    return f" Dashed line: chance, {level:.3f}" + (f" (a uniform guess among {among} classes)." if among else ".")

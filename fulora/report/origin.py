@@ -37,7 +37,7 @@ def find_origin(made: ImageSet, trained_on: ImageSet) -> Origin:
         return Origin("trained the LoRAs, and no weight of this generator was fitted to them here", note, True)
     parents = [entry for entry in provenance.entries if entry.known and entry.images]
     note = "".join(
-        f" Its images come from the {describe_weights(entry.name)} alone, which was trained on "
+        f" The images come from the {describe_weights(entry.name)} as it is, which was trained on "
         f"{counted(entry.images, 'image')} of {counted(len(entry.patients), 'patient')}."
         for entry in parents
     )

@@ -68,6 +68,24 @@ def test_each_objection_has_its_evidence(change: dict[str, object], plane: str, 
     assert objecting.plane == plane
 
 
+@pytest.mark.parametrize(("rejected", "objects"), [(25, False), (26, True)])
+def test_a_filter_that_rejects_most_images_is_an_objection(rejected: int, objects: bool) -> None:
+    bright = CalibratedFilter("near_duplicate", ("distance",), (0.1,), 60, {"brain": rejected, "femur": 1})
+    every, brain, femur = verdicts(replace(FINE, filters=[bright]))
+    said = "the filter near duplicate rejects 26 of 50 images"
+    assert brain.summary == (said if objects else "no objection found")
+    assert (every.summary, femur.summary) == ("no objection found",) * 2
+
+
+@pytest.mark.parametrize(("auc", "how"), [(1.0, "perfectly (AUC 1.00"), (0.95, "almost always (AUC 0.95")])
+def test_a_separating_classifier_is_said_in_plain_words(auc: float, how: str) -> None:
+    lines = [replace(line, auc=auc) for line in FINE.shortcuts]
+    brain = verdicts(replace(FINE, shortcuts=lines))[1].summary
+    assert (
+        brain == f"a classifier separates synthetic from real {how}; real against real 0.50; by border alone {auc:.2f})"
+    )
+
+
 def test_a_model_that_fails_on_real_images_gives_no_objections() -> None:
     deaf = replace(FINE.truths[0], agreement=0.1, low=0.0, high=0.2, real_agreement=0.4, real_low=0.3)
     unsure = replace(FINE.truths[0], agreement=0.6, low=0.5, high=0.7, real_n=4, real_agreement=1.0, real_low=0.51)
