@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 
 from fulora.data.image_set import ImageSet
-from fulora.data.results import Predictions, Report
+from fulora.data.results import PROMPT, Predictions, Report
 from fulora.data.weights import Backbone, ClassifierWeights, LoraWeights
 from fulora.report.parts import (
+    ArmDesign,
     AssessmentPart,
     ClassificationPart,
     ForgettingPart,
@@ -67,10 +68,10 @@ def run(cfg: FuLoraConfig, work: Workspace) -> Report:
             scores=work.run(score, cfg.score, predictions=predictions),
             sweeps=build_sweeps(cfg.mix, cfg.ratios, cfg.real_per_plane),
             leaks=leaks,
+            arms=describe_arms(cfg, sets, images.few_shot),
         ),
     ]
-    if clips.forgetting:
-        sections.append(ForgettingPart(clips.forgetting))
+    sections += [ForgettingPart(clips.forgetting)] if clips.forgetting else []
     curves: dict[str, Artifact] = {**distinct_loras(loras), **classifiers, **clips.curves}
     if heads is not None:
         sections.append(heads.part())
@@ -114,3 +115,21 @@ def compare_classifiers(
     declared = [Training(arm, cfg.classifier_seeds[0]) for arm in cfg.score.comparisons.declared or ()]
     by_arm = {arm: [predictions[Training(arm, seed)] for seed in cfg.classifier_seeds] for arm in arms}
     return {str(key): classifiers[key] for key in declared if key in classifiers}, by_arm
+
+
+def describe_arms(cfg: FuLoraConfig, sets: Mapping[str, ImageSet], few_shot: ImageSet | None) -> dict[str, ArmDesign]:
+    """Return how each arm is trained: classifiers, the CLIP by prompts, CLIP arms, and the few-shot head."""
+    seeds = len(cfg.classifier_seeds)
+    designs = {}
+    for name, arm in cfg.all_arms().items():
+        config = arm.classifier(cfg.classifier, cfg.classifier_seeds[0])
+        designs[name] = ArmDesign(sets[name], config.architecture, seeds, config.steps, config.epochs)
+    designs[PROMPT] = ArmDesign(None, "CLIP by prompts", 1)
+    for name, one in cfg.clip_arms.items():
+        if one.tune is not None:
+            designs[name] = ArmDesign(sets[one.images], f"CLIP, tuned ({one.tune.method})", seeds, one.tune.steps)
+        elif one.probe is not None:
+            designs[name] = ArmDesign(sets[one.images], f"CLIP, {one.probe.head} head", 1)
+    if cfg.few_shot is not None:
+        designs[FEW_SHOT] = ArmDesign(few_shot, f"CLIP, {cfg.few_shot.probe.head} head", 1)
+    return designs

@@ -17,7 +17,7 @@ from fulora.data.weights import UnetWeights
 from fulora.intake.config import CurateConfig
 from fulora.intake.image_set_labels import named_label_set
 from fulora.intake.source_config import SourceInputs
-from fulora.report.parts import SegmentationPart, TrainingPart
+from fulora.report.parts import ArmDesign, SegmentationPart, TrainingPart
 from fulora.segmentation.config import WEIGHTS_FROM_FILE, SegmentConfig, UnetConfig
 from fulora.segmentation.scores import MaskScoreConfig
 from fulora.workspace import Workspace
@@ -202,6 +202,7 @@ class Segmentation:
     Attributes:
         sweep: by arm without its size, the arms that differ in size alone, each with its labelled images.
         leaks: the overlap of every training input with the test images.
+        arms: how each was trained.
     """
 
     images: ImageSet
@@ -209,13 +210,15 @@ class Segmentation:
     scores: Scores
     sweep: Mapping[str, Mapping[str, ImageSet]]
     leaks: LeakTable
+    arms: Mapping[str, ArmDesign]
 
     def part(
         self, shown: Sequence[str] = (), sweep: Mapping[str, Mapping[str, ImageSet]] | None = None
     ) -> SegmentationPart:
         """Return this as a part of a report, with overlays of the arms `shown`, or of all if none is named."""
         masks = {arm: self.compared.masks[arm][0] for arm in shown or self.compared.masks}
-        return SegmentationPart(self.images, masks, self.compared.measurements, self.scores, self.leaks, sweep or {})
+        measured = self.compared.measurements
+        return SegmentationPart(self.images, masks, measured, self.scores, self.leaks, sweep or {}, self.arms)
 
     def curves(self) -> dict[str, UnetWeights]:
         """Return the network of each arm's first seed and fold, whose losses a report shows."""
@@ -241,14 +244,15 @@ def evaluate(cfg: SegmentationConfig, data_root: Path, work: Workspace) -> Segme
             arms |= {cfg.named(name, size): arm for name, arm in added.items()}
     compared = compare_unets(arms, cfg.seeds, cfg.folds, UnetTest(heads, start, cfg.segment, cfg.measure), work)
     scores = work.run(score_masks, cfg.scoring(), measurements=compared.measurements)
-    return Segmentation(heads, compared, scores, _sweep(cfg, sets), leaks)
+    designs = {name: arm.design(len(cfg.seeds)) for name, arm in arms.items()}
+    return Segmentation(heads, compared, scores, _sweep(cfg, sets), leaks, designs)
 
 
 def check(cfg: SegmentationConfig, heads: ImageSet, data_root: Path, work: Workspace) -> LeakTable:
     """Check the heads, and the training data of a generator's backbone, for leaks before anything is trained."""
     pretrained_on, weights = {}, {}
     if cfg.synthetic is not None and isinstance(cfg.synthetic.backbone, OnSiteBackbone):
-        pretrained_on["backbone"] = curated(cfg.synthetic.backbone.images, data_root, work)
+        pretrained_on["backbone, pre-trained on site"] = curated(cfg.synthetic.backbone.images, data_root, work)
     elif cfg.synthetic is not None:
         weights["backbone"] = get_backbone(cfg.synthetic.backbone, data_root, work)
     return work.run(check_leaks, heads, trained_on={"U-Nets": heads}, pretrained_on=pretrained_on, weights=weights)

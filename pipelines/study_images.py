@@ -86,7 +86,7 @@ def check_study_leaks(cfg: FuLoraConfig, work: Workspace, images: StudyImages) -
     pretrained_on: dict[str, ImageSet] = {}
     weights: dict[str, Backbone | ClipWeights | Source] = {}
     if isinstance(cfg.backbone, OnSiteBackbone):
-        pretrained_on["backbone and CLIP"] = curated(cfg.backbone.images, cfg.data_root, work)
+        pretrained_on["backbone and CLIP, pre-trained on site"] = curated(cfg.backbone.images, cfg.data_root, work)
     else:
         weights["backbone"] = get_backbone(cfg.backbone, cfg.data_root, work)
         weights["CLIP"] = get_clip(cfg.backbone, cfg.data_root, work)

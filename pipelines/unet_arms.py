@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from fulora.data.image_set import ImageSet
 from fulora.data.results import MaskSet, Measurements
 from fulora.data.weights import UnetWeights
+from fulora.report.parts import ArmDesign
 from fulora.segmentation.config import WEIGHTS_FROM_FILE, SegmentConfig, UnetConfig
 from fulora.stage import Source
 from fulora.workspace import Workspace
@@ -22,6 +23,12 @@ class UnetArm:
 
     unet: UnetConfig
     images: ImageSet
+
+    def design(self, seeds: int) -> ArmDesign:
+        """Return this as a report describes it."""
+        unet = self.unet
+        network = unet.architecture if unet.encoder == "none" else f"{unet.architecture}, {unet.encoder}"
+        return ArmDesign(self.images, network, seeds, unet.steps if unet.epochs is None else None, unet.epochs)
 
 
 @dataclass(frozen=True)

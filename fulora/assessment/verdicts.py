@@ -10,12 +10,16 @@ from fulora.assessment.encoder_figures import EncoderFigures, PlaneFigures
 from fulora.assessment.label_truth import Truth
 from fulora.assessment.screening import CalibratedFilter
 from fulora.assessment.shortcuts import TOGETHER, Shortcut
+from fulora.words import counted
 
 LEVEL = 0.05
 LEAST_REAL_AGREEMENT = 0.5
 """Least agreement of a model on real images of a plane for its result on synthetic ones to count."""
 DISTINGUISHABLE_AUC, AUC_MARGIN = 0.9, 0.1
 """AUC above which synthetic images count as distinguishable from real ones, and its margin over real images'."""
+MOST = 0.5
+"""Share of images that a filter rejects above which that is an objection of its own."""
+PERFECT_AUC = 0.995
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,7 @@ class VerdictInputs:
 
 def verdicts(inputs: VerdictInputs) -> tuple[Verdict, ...]:
     """Return the verdicts on all images, then on each plane."""
-    rules = (_copies, _labels, _alike, _distinguishable)
+    rules = (_copies, _labels, _alike, _distinguishable, _rejected)
     return tuple(
         Verdict(plane, tuple(line for rule in rules for line in rule(plane, inputs)), _evidence(plane, inputs))
         for plane in reported_planes(inputs.counts)
@@ -66,8 +70,8 @@ def _copies(plane: str, inputs: VerdictInputs) -> Iterator[str]:
             failed, n = _failed(plane, calibrated, inputs)
             if n and stats.binomtest(failed, n, inputs.false_reject, alternative="greater").pvalue <= LEVEL:
                 yield (
-                    f"{failed} of {n} images are as near to one training patient and as far from others as at most "
-                    f"{inputs.false_reject:.0%} of real images are"
+                    f"{failed} of {counted(n, 'image')} are as near to one training patient and as far from all others "
+                    f"as at most {inputs.false_reject:.0%} of real images are"
                 )
 
 
@@ -77,12 +81,20 @@ def _failed(plane: str, one: CalibratedFilter, inputs: VerdictInputs) -> tuple[i
     return one.rejected.get(plane, 0), inputs.counts[plane]
 
 
+def _words(one: CalibratedFilter) -> str:
+    return one.name.replace("_", " ")
+
+
+def _model(truth: Truth) -> str:
+    return {"clip": "CLIP"}.get(truth.by, truth.by)
+
+
 def _labels(plane: str, inputs: VerdictInputs) -> Iterator[str]:
     for truth in inputs.truths:
         real = truth.real_agreement
         if truth.plane == plane and real is not None and real >= LEAST_REAL_AGREEMENT and truth.high < truth.real_low:
             yield (
-                f"the {truth.by} sees the plane in {truth.agreement:.0%} of images "
+                f"the {_model(truth)} sees the plane in {truth.agreement:.0%} of images "
                 f"[{truth.low:.0%}, {truth.high:.0%}] and in {real:.0%} of {truth.real_n} real ones"
             )
 
@@ -93,8 +105,8 @@ def _alike(plane: str, inputs: VerdictInputs) -> Iterator[str]:
             made = figures.synthetic
             if figures.plane == plane and made.vendi < figures.vendi_held_out / 2:
                 yield (
-                    f"{made.vendi:.1f} different images in {made.n}, of real ones {figures.vendi_held_out:.1f} "
-                    f"({one.encoder})"
+                    f"the images are too alike: {made.n} are worth {made.vendi:.1f} different ones, as many real ones "
+                    f"{figures.vendi_held_out:.1f} ({one.encoder})"
                 )
 
 
@@ -104,17 +116,27 @@ def _distinguishable(plane: str, inputs: VerdictInputs) -> Iterator[str]:
     if together is None or together.auc < DISTINGUISHABLE_AUC or together.auc < (together.real_auc or 0.5) + AUC_MARGIN:
         return
     best = max((line for line in lines if line.cue != TOGETHER), key=lambda line: line.auc)
-    beside = "" if together.real_auc is None else f"; real images of other patients {together.real_auc:.2f}"
-    alone = f"{best.cue} alone {best.auc:.2f}"
-    yield f"distinguishable from real images with an AUC of {together.auc:.2f}{beside}, by {alone}"
+    how = "perfectly" if together.auc >= PERFECT_AUC else "almost always"
+    beside = "" if together.real_auc is None else f"; real against real {together.real_auc:.2f}"
+    yield (
+        f"a classifier separates synthetic from real {how} (AUC {together.auc:.2f}{beside}; by {best.cue} alone "
+        f"{best.auc:.2f})"
+    )
+
+
+def _rejected(plane: str, inputs: VerdictInputs) -> Iterator[str]:
+    for one in inputs.filters:
+        failed, n = _failed(plane, one, inputs)
+        if n and failed / n > MOST:
+            yield f"the filter {_words(one)} rejects {failed} of {counted(n, 'image')}"
 
 
 def _evidence(plane: str, inputs: VerdictInputs) -> str:
-    parts = [f"{_failed(plane, one, inputs)[0]} {one.name}" for one in inputs.filters]
+    parts = [f"{_failed(plane, one, inputs)[0]} {_words(one)}" for one in inputs.filters]
     n = sum(inputs.counts.values()) if plane == ALL_PLANES else inputs.counts[plane]
     words = [f"Filters would reject of {n}: {', '.join(parts)}"] if parts else []
     words += [
-        f"seen by the {truth.by} in {truth.agreement:.0%}"
+        f"the {_model(truth)} sees the plane in {truth.agreement:.0%}"
         for truth in inputs.truths
         if truth.plane == plane and truth.real_agreement is not None
     ]
@@ -124,10 +146,10 @@ def _evidence(plane: str, inputs: VerdictInputs) -> str:
 
 def _closeness(one: EncoderFigures, figures: PlaneFigures) -> str:
     made, real = figures.synthetic, figures.real
-    beside = "" if real is None else f" (real {real.kid:.4f} +- {real.kid_sd:.4f})"
+    beside = "" if real is None else f" (real {real.kid:.4f} ± {real.kid_sd:.4f})"
     recall = "" if real is None else f" ({real.manifold.recall:.2f})"
     return (
-        f"{one.encoder}: KID {made.kid:.4f} +- {made.kid_sd:.4f}{beside}, recall {made.manifold.recall:.2f}{recall}, "
+        f"{one.encoder}: KID {made.kid:.4f} ± {made.kid_sd:.4f}{beside}, recall {made.manifold.recall:.2f}{recall}, "
         f"{made.vendi:.1f} different images ({figures.vendi_held_out:.1f})"
     )
 
@@ -137,10 +159,10 @@ def describe_memorisation(encoders: Sequence[EncoderFigures]) -> Iterator[str]:
     for one in encoders:
         if (test := one.memorisation) is None:
             continue
-        word = "evidence" if test.p <= LEVEL else "no evidence"
+        word = "Evidence" if test.p <= LEVEL else "No evidence"
         yield (
             f"{word} that training patients were memorised ({one.encoder}, p = {test.p:.4f}): {test.bulk.share:.1%} "
             f"of {test.bulk.votes} synthetic images are nearest to one of them ({test.bulk.expected:.1%} by chance, "
             f"95 % of chance {test.bulk.low:.1%} to {test.bulk.high:.1%}), and of the {test.tail.votes} that are "
-            f"suspiciously near {test.tail.share:.1%}"
+            f"suspiciously near {test.tail.share:.1%}."
         )

@@ -57,6 +57,7 @@ class Metric:
         negative: needs a negative class that the rule can decide for, and that is none of the labels.
         computed, compared, shown: in a study that names no metrics.
         groups: by which rules it is also computed of every site and machine.
+        chance: what guesses that ignore the image score on average, of so many classes; None if it is not known.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Metric:
     compared: bool = False
     shown: bool = False
     groups: Literal["none", "own decision", "every rule"] = "none"
+    chance: Callable[[int], float] | None = None
 
 
 def averaged(
@@ -123,6 +125,11 @@ def _brier(seed: SeedAnswers) -> Float[np.ndarray, " n"]:
 
 _kappa, _calibration = _on_all(weighted_scores.cohen_kappa), _on_all(weighted_scores.calibration_error)
 
+
+def _one_in(classes: int) -> float:
+    return 1 / classes
+
+
 METRICS = (
     Metric(
         "accuracy",
@@ -133,14 +140,15 @@ METRICS = (
         compared=True,
         shown=True,
         groups="every rule",
+        chance=_one_in,
     ),
     Metric("macro precision", "decision", _averaged("macro", "precision")),
-    Metric("balanced accuracy", "decision", _averaged("macro", "recall"), shown=True),
+    Metric("balanced accuracy", "decision", _averaged("macro", "recall"), shown=True, chance=_one_in),
     Metric("macro F1", "decision", _averaged("macro", "F1"), compared=True, shown=True, groups="own decision"),
     Metric("weighted precision", "decision", _averaged("weighted", "precision")),
     Metric("weighted recall", "decision", _averaged("weighted", "recall")),
     Metric("weighted F1", "decision", _averaged("weighted", "F1")),
-    Metric("Cohen's kappa", "decision", _kappa, over="classes", labels=2, computed=False),
+    Metric("Cohen's kappa", "decision", _kappa, over="classes", labels=2, computed=False, chance=lambda _: 0.0),
     Metric(
         "rate of deciding the negative class",
         "decision",
@@ -150,7 +158,15 @@ METRICS = (
         RIGHT_OR_WRONG,
         negative=True,
     ),
-    Metric("macro one-vs-rest AUC", "probabilities among the labels", _auc, labels=2, compared=True, shown=True),
+    Metric(
+        "macro one-vs-rest AUC",
+        "probabilities among the labels",
+        _auc,
+        labels=2,
+        compared=True,
+        shown=True,
+        chance=lambda _: 0.5,
+    ),
     Metric("log loss", "probabilities", _mean(_log_loss), _log_loss, "lower", over="classes"),
     Metric("Brier score", "probabilities", _mean(_brier), _brier, "lower", over="classes"),
     Metric("expected calibration error", "probabilities", _calibration, better="lower", over="classes", shown=True),

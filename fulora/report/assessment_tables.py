@@ -31,8 +31,9 @@ def assessment_tables(findings: AssessmentFindings, suffix: str) -> list[Table]:
 def _verdicts(findings: AssessmentFindings, suffix: str) -> Table:
     rows = tuple((one.plane, one.summary, one.evidence) for one in findings.verdicts)
     caption = (
-        "Objections: more near copies than real images give; a model sees the plane less often than in real images; "
-        "half as many different images as real ones are; distinguishable from real images with an AUC of 0.9 or more."
+        "What counts as an objection: more near copies than real images give; a model sees the plane less often than "
+        "in real images; the images are worth half as many different ones as real ones are; a classifier separates "
+        "them from real ones with an AUC of 0.9 or more; a filter rejects more than half of them."
     )
     return Table(f"Verdicts{suffix}", caption, ("Plane", "Verdict", "Evidence"), rows)
 
@@ -173,5 +174,5 @@ def _shares(findings: AssessmentFindings, suffix: str) -> Table | None:
         for share in one.shares
     )
     caption = "Share of a site or machine among training images, and among the nearest neighbours of synthetic images."
-    header = ("Encoder", "", "Name", "Training", "Nearest")
+    header = ("Encoder", "Kind", "Name", "Training", "Nearest")
     return Table(f"Sites and machines{suffix}", caption, header, rows) if rows else None

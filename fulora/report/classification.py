@@ -9,15 +9,17 @@ from fulora.data.label_set import LabelSet
 from fulora.data.results import Prediction
 from fulora.data.score import Score
 from fulora.metrics.image_groups import ALL_IMAGES, GroupKind
-from fulora.report.comparisons import comparison_tables, plot_arms, summarize_comparisons
-from fulora.report.confusion import plot_confusion
-from fulora.report.curves import plot_sweep
+from fulora.report.chance import describe_chance
+from fulora.report.comparisons import comparison_tables, describe_plot, plot_arms, summarize_comparisons
+from fulora.report.confusion import describe_confusion, plot_confusion
+from fulora.report.curves import describe_curves, plot_sweep
 from fulora.report.leaks import leak_table
 from fulora.report.number_format import MISSING
 from fulora.report.page import Figure, Section, file_stems
 from fulora.report.parts import ClassificationPart, Sweeps
 from fulora.report.score_text import describe_quantity, display_name, format_value
 from fulora.report.tables import Table, raw_lines, score_table
+from fulora.words import counted
 
 Predicted = Mapping[str, Sequence[Sequence[Prediction]]]
 """By arm, the predictions of each training seed."""
@@ -25,11 +27,12 @@ LEVEL = "Brackets hold 95 % intervals; patients, not images, are resampled, with
 WIDEST = 12
 """Most groups that stand in columns; of more, arms do."""
 TEXT = (
-    "Protocols: prompt is a CLIP that classifies by text prompts alone; transfer a classifier trained on one "
-    "population and tested on another; adapted a CLIP tuned on one population and tested on another; fewshot is "
-    "trained on a few patients of the population tested on. All classifiers have the same architecture and as many "
-    "optimiser steps."
+    "Protocols. Prompt zero-shot: a CLIP classifies by text prompts alone. Transfer: a classifier is trained on one "
+    "population and tested on another. Adapted: a CLIP is tuned on one population and tested on another. Few-shot: a "
+    "classifier is trained on a few patients of the population it is tested on. All classifiers have the same "
+    "architecture and are trained for as many steps."
 )
+DETAILS = "Classification in detail: decision rules, machines, training seeds, confusion"
 
 
 def classification_section(part: ClassificationPart) -> Section:
@@ -39,22 +42,27 @@ def classification_section(part: ClassificationPart) -> Section:
     arms = [score for score in scores if not score.baseline]
     compared = [score for score in scores if score.baseline]
     first = [score for score in arms if score.rank == 1 and not _is_redecided(score)]
-    tables = [
+    tables = (
         _overall(arms),
         *comparison_tables(compared, "Arms compared", LEVEL),
-        *_rules(arms),
         *_of_groups(first, "site"),
         *_of_groups([score for score in arms if score.quantity == "recall"], "class"),
+        leak_table(part.leaks.rows()),
+    )
+    more = (
+        *_rules(arms),
         *_of_groups(first, "machine"),
         *_without_duplicates(first),
         *_seeds(predictions, labels),
-        leak_table(part.leaks.rows()),
-    ]
+    )
+    confusions = _confusions(first, compared, predictions, labels)
+    details = Section(DETAILS, (), more, confusions, (), folded=True)
     return Section(
         "Does synthetic data help on patients not seen in training?",
         (TEXT, *summarize_comparisons(compared)),
-        tuple(tables),
-        tuple(_figures(first, compared, predictions, labels, part.sweeps)),
+        tables,
+        tuple(_figures(first, compared, part.sweeps)),
+        (details,) if more or confusions else (),
     )
 
 
@@ -87,17 +95,18 @@ def _of_groups(scores: Sequence[Score], kind: GroupKind) -> list[Table]:
     if not chosen:
         return []
     title = f"{display_name(describe_quantity(chosen[0]))} by {kind}"
-    return [_pivot(chosen, [score.group.name for score in chosen], title, LEVEL, with_counts=True)]
+    return [_pivot(chosen, [score.group.name for score in chosen], title, LEVEL, kind=kind)]
 
 
 def _pivot(
-    scores: Sequence[Score], names: Sequence[str], title: str, caption: str, *, with_counts: bool = False
+    scores: Sequence[Score], names: Sequence[str], title: str, caption: str, *, kind: GroupKind | None = None
 ) -> Table:
     """One line an arm, one column a name (the other way round of many names).
 
     Args:
         names: of each score, the name of its column.
-        with_counts: column titles hold numbers of images; cells of an arm tested on others hold their own.
+        kind: of the groups that are named: their titles hold numbers of images, and cells of an arm tested on others
+            hold their own. None if the names are not groups.
     """
     counts = {
         name: (score.n_images, score.n_patients) for score, name in zip(reversed(scores), reversed(names), strict=True)
@@ -107,13 +116,13 @@ def _pivot(
         other = "" if (score.n_images, score.n_patients) == counts[name] else f" (n = {score.n_images})"
         cells[score.arm, name] = format_value(score) + other
     titles = {
-        name: f"{name} (n = {images}, {patients} patients)" if with_counts else name
+        name: f"{name} ({counted(images, 'image')}, {counted(patients, 'patient')})" if kind else name
         for name, (images, patients) in ((name, counts[name]) for name in dict.fromkeys(names))
     }
     arms = list(dict.fromkeys(score.arm for score in scores))
     if len(titles) > WIDEST and len(arms) <= WIDEST:
         lines = [(text, *(cells.get((arm, name), MISSING) for arm in arms)) for name, text in titles.items()]
-        return Table(title, caption, ("", *arms), tuple(lines), (), raw_lines(scores))
+        return Table(title, caption, (display_name(kind or "score"), *arms), tuple(lines), (), raw_lines(scores))
     rows = [(arm, *(cells.get((arm, name), MISSING) for name in titles)) for arm in arms]
     return Table(title, caption, ("Arm", *titles.values()), tuple(rows), (), raw_lines(scores))
 
@@ -142,25 +151,32 @@ def _seeds(predictions: Predicted, labels: LabelSet) -> list[Table]:
     return [Table("Accuracy by training seed", caption, header, lines)]
 
 
-def _figures(
-    first: Sequence[Score], compared: Sequence[Score], predictions: Predicted, labels: LabelSet, sweeps: Sweeps
-) -> list[Figure]:
+def _figures(first: Sequence[Score], compared: Sequence[Score], sweeps: Sweeps) -> list[Figure]:
     overall = [score for score in first if score.group == ALL_IMAGES]
     figures = []
     if overall:
         name = display_name(describe_quantity(overall[0]))
-        figures.append(Figure("arms", plot_arms(overall), f"{name} on the unseen population, by arm."))
+        caption = f"{name} on the unseen population, by arm.{describe_chance(overall)}"
+        figures.append(Figure("arms", plot_arms(overall), caption, describe_plot(overall)))
     gains = [score for score in compared if score.rank == 1 and score.group == ALL_IMAGES]
     if gains:
         caption = "Each arm minus its baseline on the same images; the declared one first."
-        figures.append(Figure("gains", plot_arms(gains), caption))
-    figures += _sweep_figures({score.arm: score for score in overall}, sweeps)
+        figures.append(Figure("gains", plot_arms(gains), caption, describe_plot(gains)))
+    return [*figures, *_sweep_figures({score.arm: score for score in overall}, sweeps)]
+
+
+def _confusions(
+    first: Sequence[Score], compared: Sequence[Score], predictions: Predicted, labels: LabelSet
+) -> tuple[Figure, ...]:
+    """Draw the arms of declared comparisons and those that are no transfer; all, if none are compared."""
+    overall = [score for score in first if score.group == ALL_IMAGES]
     detailed = {arm for score in compared if score.role == "declared" for arm in (score.arm, score.baseline)}
     detailed |= {score.arm for score in overall if score.protocol != "transfer"}
-    for arm, stem in file_stems(predictions).items():
-        if arm in detailed or not compared:
-            figures.append(_confusion(arm, stem, predictions[arm], labels))
-    return figures
+    return tuple(
+        _confusion(arm, stem, predictions[arm], labels)
+        for arm, stem in file_stems(predictions).items()
+        if arm in detailed or not compared
+    )
 
 
 def _sweep_figures(scores: Mapping[str, Score], sweeps: Sweeps) -> list[Figure]:
@@ -173,7 +189,8 @@ def _sweep_figures(scores: Mapping[str, Score], sweeps: Sweeps) -> list[Figure]:
             }
             quantity = describe_quantity(next(iter(scores.values())))
             caption = f"{display_name(quantity)} over {label}, with intervals."
-            figures.append(Figure(f"sweep-{stems[label]}", plot_sweep(points, label, quantity), caption))
+            plot, alt = plot_sweep(points, label, quantity), f"{caption} {describe_curves(points)}"
+            figures.append(Figure(f"sweep-{stems[label]}", plot, caption, alt))
     return figures
 
 
@@ -181,5 +198,6 @@ def _confusion(arm: str, stem: str, seeds: Sequence[Sequence[Prediction]], label
     matrix = np.zeros((len(labels.names), len(labels.names)), dtype=np.int64)
     for row in (row for rows in seeds for row in rows):
         matrix[labels.names.index(row.plane), int(np.argmax(row.probabilities))] += 1
-    note = f"{arm}: rows are true classes, columns decisions; counts over {len(seeds)} seeds."
-    return Figure(f"confusion-{stem}", plot_confusion(matrix, list(labels.names), arm), note)
+    note = f"{arm}: rows are true classes, columns decisions; counts over {counted(len(seeds), 'seed')}."
+    alt = f"Confusion matrix of {arm}: {describe_confusion(matrix, labels.names)}"
+    return Figure(f"confusion-{stem}", plot_confusion(matrix, list(labels.names), arm), note, alt)

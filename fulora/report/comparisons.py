@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from fulora.data.score import Score
 from fulora.metrics.image_groups import ALL_IMAGES
 from fulora.report import score_text
+from fulora.report.chance import common_chance, describe_chance
 from fulora.report.figures import plot_intervals
 from fulora.report.number_format import MISSING
 from fulora.report.tables import Table, raw_lines
@@ -85,5 +86,13 @@ def plot_arms(scores: Sequence[Score]) -> bytes:
         [score.high for score in scores],
         quantity=f"difference of {name}" if first.baseline else name,
         unit=first.unit,
-        baseline=0.0 if first.baseline else None,
+        baseline=0.0 if first.baseline else common_chance(scores),
+        baseline_name="" if first.baseline else "chance",
     )
+
+
+def describe_plot(scores: Sequence[Score]) -> str:
+    """Return what `plot_arms` shows, for a screen reader: every arm with its value and interval."""
+    lines = "; ".join(f"{score_text.describe_arm(score)} {score_text.format_value(score)}" for score in scores)
+    name = score_text.display_name(score_text.describe_quantity(scores[0])) + score_text.format_unit(scores[0])
+    return f"{'Difference of ' if scores[0].baseline else ''}{name} with intervals: {lines}.{describe_chance(scores)}"

@@ -56,6 +56,13 @@ def plot_confusion(matrix: Int[np.ndarray, "k k"], labels: Sequence[str], title:
     return canvas.png
 
 
+def describe_confusion(matrix: Int[np.ndarray, "k k"], labels: Sequence[str]) -> str:
+    """Return what a matrix shows, for a screen reader: of each class with images how many are right, of how many."""
+    totals = matrix.sum(axis=1)
+    shown = [f"{name} {matrix[n, n]:,} of {totals[n]:,} right" for n, name in enumerate(labels) if totals[n]]
+    return ", ".join(shown) + "."
+
+
 def _name_axes(axes: Axes, labels: Sequence[str], totals: Sequence[int], *, many: bool) -> None:
     short = [textwrap.shorten(name, 32, placeholder="…") if " " in name else name[:32] for name in labels]
     size = 8 if many else 10

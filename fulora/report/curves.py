@@ -46,6 +46,12 @@ def plot_sweep(curves: Mapping[str, Sequence[Point]], label: str, quantity: str)
     return canvas.png
 
 
+def describe_curves(curves: Mapping[str, Sequence[Point]]) -> str:
+    """Return where each curve begins and ends, for a screen reader."""
+    ends = [(name, points[0], points[-1]) for name, points in curves.items()]
+    return "; ".join(f"{name}: {a[1]:.3f} at {a[0]:g}, {b[1]:.3f} at {b[0]:g}" for name, a, b in ends) + "."
+
+
 def plot_percentiles(curves: Mapping[str, Mapping[str, Sequence[float]]], quantity: str) -> bytes:
     """Plot cumulative distributions, a panel per title and a line per name.
 

@@ -170,13 +170,14 @@ def plot_intervals(
     unit: str = "1",
     quantity: str = "",
     baseline: float | None = None,
+    baseline_name: str = "",
 ) -> bytes:
     """Plot values with their intervals, a line per name from the top, and their numbers on the right.
 
     Args:
         unit: of the values; "1" without a unit.
         quantity: the name of the values, such as `macro F1`.
-        baseline: a reference value, drawn as a dashed line.
+        baseline: a reference value, drawn as a dashed line with its name.
 
     Raises:
         FigureError: if there are no names, or sequences differ in length.
@@ -194,6 +195,8 @@ def plot_intervals(
             axes.text(1.03, line, text, transform=axes.get_yaxis_transform(), va="center")
         if baseline is not None:
             axes.axvline(baseline, color=COLOURS[1], linestyle="--", linewidth=1.4)
+            side = axes.get_xaxis_transform()
+            axes.text(baseline, 1.0, baseline_name, transform=side, ha="center", va="bottom", color="#a34700")
         axes.set_yticks(range(len(names)), [textwrap.fill(name, 34) for name in names])
         label = quantity + (f" ({unit})" if unit != "1" else "")
         axes.set(xlabel=label, title=title, ylim=(len(names) - 0.4, -0.6), xmargin=0.08)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from fulora.data.results import AlphaScore
-from fulora.report.curves import plot_sweep
+from fulora.report.curves import describe_curves, plot_sweep
 from fulora.report.number_format import format_number
 from fulora.report.page import Figure, Section, file_stems
 from fulora.report.parts import ForgettingPart
@@ -20,7 +20,8 @@ def forgetting_section(part: ForgettingPart) -> Section:
     """Return a table, and a curve of each adapted CLIP."""
     arms = {arm: item.rows() for arm, item in part.arms.items()}
     figures = tuple(_figure(arm, stem, arms[arm]) for arm, stem in file_stems(arms).items())
-    return Section("What adapting CLIP gained and lost", (TEXT,), (_table(arms),), figures)
+    numbers = Section("Accuracy at each share of the tuned weights", (), (_table(arms),), folded=True)
+    return Section("What adapting CLIP gained and lost", (TEXT,), (), figures, (numbers,))
 
 
 def _figure(arm: str, stem: str, rows: Sequence[AlphaScore]) -> Figure:
@@ -28,7 +29,9 @@ def _figure(arm: str, stem: str, rows: Sequence[AlphaScore]) -> Figure:
         population: [(row.alpha, row.value, row.low, row.high) for row in rows if row.population == population]
         for population in dict.fromkeys(row.population for row in rows)
     }
-    return Figure(f"forgetting-{stem}", plot_sweep(curves, LABEL, "accuracy"), f"{arm}: accuracy over the {LABEL}.")
+    caption = f"{arm}: accuracy over the {LABEL}."
+    alt = f"{caption} {describe_curves(curves)}"
+    return Figure(f"forgetting-{stem}", plot_sweep(curves, LABEL, "accuracy"), caption, alt)
 
 
 def _table(arms: Mapping[str, Sequence[AlphaScore]]) -> Table:

@@ -8,6 +8,7 @@ import numpy as np
 from fulora.data.column_types import Plane
 from fulora.data.image_set import ImageSet
 from fulora.diffusion.sets.blank_images import read_counts
+from fulora.report.comparisons import describe_plot
 from fulora.report.figures import plot_image_grid, plot_intervals
 from fulora.report.page import Figure, Section, file_stems
 from fulora.report.parts import GenerationPart
@@ -21,7 +22,7 @@ MANY = 12
 def generation_section(part: GenerationPart) -> Section:
     """Return images of every class, real beside each synthetic set, and each set's distance to held-out patients."""
     scores = part.scores.rows()
-    figures = [_overview(part.real, part.synthetic), *_class_figures(part)]
+    figures = [_overview(part.real, part.synthetic)]
     distances = [score for score in scores if not score.baseline and score.low is not None]
     if distances:
         plot = plot_intervals(
@@ -32,10 +33,14 @@ def generation_section(part: GenerationPart) -> Section:
             quantity=f"{distances[0].quantity} to unseen patients (0 is best)",
             baseline=0.0,
         )
-        figures.append(Figure("distance", plot, "Distance of each set to held-out patients of the study population."))
+        caption = "Distance of each set to held-out patients of the study population."
+        figures.append(Figure("distance", plot, caption, describe_plot(distances)))
     table = score_table(scores, "Closeness to the study population", "Intervals of MMD² are 95 % jackknife intervals.")
     text = "The reference images are of patients that no weight was fitted to. Features are of texture and intensity."
-    return Section("Synthetic images", (text,), (table, *_blank_image_table(part.synthetic)), tuple(figures))
+    by_class = Section("Images of each class", (), (), tuple(_class_figures(part)), (), folded=True)
+    tables = (table, *_blank_image_table(part.synthetic))
+    below = (by_class,) if by_class.figures else ()
+    return Section("Synthetic images beside real ones", (text,), tables, tuple(figures), below)
 
 
 def _class_figures(part: GenerationPart) -> list[Figure]:
@@ -48,10 +53,9 @@ def _class_figures(part: GenerationPart) -> list[Figure]:
         }
         rows = {label: images for label, images in rows.items() if images}
         if rows:
-            caption = (
-                f"{name}: the population the LoRA was trained on, each synthetic set, and the population tested on."
-            )
-            figures.append(Figure(f"planes-{stem}", plot_image_grid(rows), caption, f"image grid of {name}"))
+            caption = f"{name}: the population trained on, each synthetic set, and the population tested on."
+            alt = f"Images of {name} in rows: {', '.join(rows)}; {count} or fewer in each."
+            figures.append(Figure(f"planes-{stem}", plot_image_grid(rows), caption, alt))
     return figures
 
 
@@ -83,8 +87,9 @@ def _overview(real: ImageSet, synthetic: Mapping[str, ImageSet]) -> Figure:
     }
     names, count = ", ".join(synthetic), "Two images" if each == 2 else "One image"
     caption = f"{count} each of {describe_labels(classes)}: the study population, then {names}."
-    grid = plot_image_grid({name: images for name, images in rows.items() if images})
-    return Figure("overview", grid, caption, f"images of the study population and of {names}")
+    shown = {name: images for name, images in rows.items() if images}
+    alt = f"Images in rows: {', '.join(shown)}; {count.lower()} of each of {describe_labels(classes)}, from the left."
+    return Figure("overview", plot_image_grid(shown), caption, alt)
 
 
 def _evenly_spaced(images: ImageSet, plane: Plane, split: str, count: int) -> list[np.ndarray]:

@@ -1,4 +1,4 @@
-"""The page of a report: self-contained HTML, the same in Markdown, tables as CSV and figures as PNG.
+"""The page of a report: self-contained HTML, the same in Markdown, tables as CSV and figures as PNG or SVG.
 
 The HTML page loads nothing from anywhere and has no time stamps, so that it can be mailed, archived and compared.
 """
@@ -8,7 +8,7 @@ import io
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -45,22 +45,48 @@ class Card:
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure: `name` is its file name (a-z, 0-9, - and _), `alt` its description for screen readers."""
+    """A figure: `name` is its file name (a-z, 0-9, - and _), `alt` its description for screen readers.
+
+    Attributes:
+        content: a PNG, or an SVG that `fulora.report.diagram` has drawn, which stands in the page as it is.
+    """
 
     name: str
-    png: bytes
+    content: bytes
     caption: str
     alt: str = ""
+
+    @property
+    def is_png(self) -> bool:
+        """Whether it is a PNG; else an SVG."""
+        return self.content.startswith(b"\x89PNG\r\n\x1a\n")
+
+    @property
+    def file(self) -> str:
+        """Its file beside the page."""
+        return f"figures/{self.name}.{'png' if self.is_png else 'svg'}"
 
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the report: paragraphs of plain text, then tables, then figures."""
+    """A part of the report: paragraphs of plain text, then tables, then figures, then sections below it.
+
+    Attributes:
+        folded: shown when its reader opens it, and printed only if it is open.
+    """
 
     title: str
     text: tuple[str, ...] = ()
     tables: tuple[Table, ...] = ()
     figures: tuple[Figure, ...] = ()
+    sections: tuple["Section", ...] = ()
+    folded: bool = False
+
+    def walk(self) -> Iterator["Section"]:
+        """Iterate over this section and all below it, in the order of the page."""
+        yield self
+        for section in self.sections:
+            yield from section.walk()
 
 
 @dataclass(frozen=True)
@@ -85,8 +111,10 @@ def write_report(
     provenance: Sequence[ProvenanceRow],
     cards: Sequence[Card] = (),
     warnings: Sequence[str] = (),
+    figures: Sequence[Figure] = (),
+    appendix: Sequence[Section] = (),
 ) -> None:
-    r"""Write `report.html`, `report.md`, `tables/*.csv` and `figures/*.png` under `out`. The same input, same bytes.
+    r"""Write `report.html`, `report.md`, `tables/*.csv` and `figures/*` under `out`. The same input, same bytes.
 
     All text is plain and shown as it is; control characters are written out, an escape as `\x1b`.
 
@@ -94,19 +122,28 @@ def write_report(
         summary: the findings in short sentences; the first is the headline.
         cards: key numbers, shown under the summary.
         warnings: what limits every number of the page, shown in red above the summary.
+        figures: of the summary.
+        appendix: sections after the provenance.
 
     Raises:
         PageError: if something is missing, empty or duplicate.
     """
-    errors = [*_missing(title, summary, sections, provenance), *_repeated(sections, provenance), *_unusable(sections)]
+    every = [section for part in (*sections, *appendix) for section in part.walk()]
+    drawn = [*figures, *(figure for section in every for figure in section.figures)]
+    errors = [
+        *_missing(title, summary, sections, provenance),
+        *_empty(every),
+        *_repeated(every, drawn, provenance),
+        *_unusable(every, drawn),
+    ]
     if errors:
         raise PageError("this report cannot be written:\n" + "\n".join(errors))
-    words = file_stems(table.title for section in sections for table in section.tables)
-    for section in sections:
-        for table in section.tables:
-            _write(out / "tables" / f"{words[table.title]}.csv", to_csv(table).encode())
-        for figure in section.figures:
-            _write(out / "figures" / f"{figure.name}.png", figure.png)
+    tables = [table for section in every for table in section.tables]
+    words = file_stems(table.title for table in tables)
+    for table in tables:
+        _write(out / "tables" / f"{words[table.title]}.csv", to_csv(table).encode())
+    for figure in drawn:
+        _write(out / figure.file, figure.content)
     environment = _environment(words)
     for name in ("report.html", "report.md"):
         template = environment.get_template(name.replace("report", "page") + ".jinja")
@@ -115,8 +152,10 @@ def write_report(
             summary=summary,
             warnings=warnings,
             cards=cards,
+            figures=figures,
             sections=sections,
             provenance=provenance,
+            appendix=appendix,
             footer=FOOTER,
             known={row.fingerprint for row in provenance},
         )
@@ -151,32 +190,35 @@ def _missing(
     title: str, summary: Sequence[str], sections: Sequence[Section], provenance: Sequence[ProvenanceRow]
 ) -> list[str]:
     parts = {"title": title.strip(), "summary": summary, "section": sections, "provenance row": provenance}
-    errors = [f"it has no {name}; a report has at least one" for name, part in parts.items() if not part]
-    bare = [section.title for section in sections if not (section.text or section.tables or section.figures)]
-    return errors + [f"section '{name}' is empty: give it text, a table or a figure" for name in bare]
+    return [f"it has no {name}; a report has at least one" for name, part in parts.items() if not part]
 
 
-def _repeated(sections: Sequence[Section], provenance: Sequence[ProvenanceRow]) -> list[str]:
+def _empty(sections: Sequence[Section]) -> list[str]:
+    bare = [one.title for one in sections if not (one.text or one.tables or one.figures or one.sections)]
+    return [f"section '{name}' is empty: give it text, a table or a figure" for name in bare]
+
+
+def _repeated(sections: Sequence[Section], figures: Sequence[Figure], provenance: Sequence[ProvenanceRow]) -> list[str]:
     names = {
         "section": [slug(section.title) for section in sections],
         "table": [table.title for section in sections for table in section.tables],
-        "figure": [figure.name for section in sections for figure in section.figures],
+        "figure": [figure.name for figure in figures],
         "provenance row": [row.fingerprint for row in provenance],
     }
     repeated = [(kind, name) for kind, all_names in names.items() for name, n in Counter(all_names).items() if n > 1]
     return [f"two {kind}s are named '{name}'; names are unique" for kind, name in repeated]
 
 
-def _unusable(sections: Sequence[Section]) -> Iterable[str]:
+def _unusable(sections: Sequence[Section], figures: Sequence[Figure]) -> Iterator[str]:
     for section in sections:
         for name in (section.title, *(table.title for table in section.tables)):
             if not slug(name):
                 yield f"the title '{name}' needs a letter a-z or a digit, for its anchor and file name"
-        for figure in section.figures:
-            if not _NAME.fullmatch(figure.name):
-                yield f"figure '{figure.name}': a name is made of a-z, 0-9, - and _"
-            if not figure.png.startswith(b"\x89PNG\r\n\x1a\n"):
-                yield f"figure '{figure.name}': not a PNG"
+    for figure in figures:
+        if not _NAME.fullmatch(figure.name):
+            yield f"figure '{figure.name}': a name is made of a-z, 0-9, - and _"
+        if not figure.is_png and not figure.content.startswith(b"<svg "):
+            yield f"figure '{figure.name}': neither a PNG nor an SVG"
 
 
 def _environment(words: Mapping[str, str]) -> jinja2.Environment:
@@ -197,6 +239,7 @@ def _environment(words: Mapping[str, str]) -> jinja2.Environment:
         "json": partial(json.dumps, indent=2, ensure_ascii=False),
         "cell": _cell,
         "png_uri": _png_uri,
+        "svg": lambda figure: Markup(figure.content.decode()),
         "csv_uri": _csv_uri,
         "size": _size,
     }

@@ -7,9 +7,35 @@ from fulora.data.assessed_images import Assessment
 from fulora.data.image_set import ImageSet
 from fulora.data.results import Forgetting, LeakTable, MaskSet, Measurements, Predictions, Scores
 from fulora.stage import Artifact
+from fulora.words import counted
 
 Sweeps = Mapping[str, Mapping[str, Mapping[str, float]]]
 """By what was varied and by curve, the position of each arm on the horizontal axis."""
+
+
+@dataclass(frozen=True)
+class ArmDesign:
+    """How an arm was trained.
+
+    Attributes:
+        images: whose training split it is fitted to; None if it is not trained.
+        network: its name, as readers know it.
+        seeds: trainings that differ in their random numbers alone.
+        steps, epochs: how long it is trained; both None if it is not trained by steps.
+    """
+
+    images: ImageSet | None
+    network: str
+    seeds: int
+    steps: int | None = None
+    epochs: int | None = None
+
+    @property
+    def length(self) -> str:
+        """How long it is trained: `60 steps`; "" if it is not trained by steps."""
+        if self.steps is not None:
+            return counted(self.steps, "step")
+        return "" if self.epochs is None else counted(self.epochs, "epoch")
 
 
 @dataclass(frozen=True)
@@ -47,6 +73,7 @@ class ClassificationPart:
         few: the patients that a few-shot classifier is trained and tested on, if there is one.
         predictions: by arm, one for each training seed.
         leaks: what every training input shares with the test images.
+        arms: how each was trained.
     """
 
     images: ImageSet
@@ -56,6 +83,7 @@ class ClassificationPart:
     scores: Scores
     sweeps: Sweeps
     leaks: LeakTable
+    arms: Mapping[str, ArmDesign] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -74,6 +102,7 @@ class SegmentationPart:
         measurements: by arm, one for each training seed.
         leaks: what every training input shares with the test images.
         sweep: by curve and arm, the labelled images that the arm is trained on; their number is its position.
+        arms: how each was trained.
     """
 
     images: ImageSet
@@ -82,6 +111,7 @@ class SegmentationPart:
     scores: Scores
     leaks: LeakTable
     sweep: Mapping[str, Mapping[str, ImageSet]] = field(default_factory=dict)
+    arms: Mapping[str, ArmDesign] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

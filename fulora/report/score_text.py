@@ -5,7 +5,10 @@ from collections.abc import Sequence
 from fulora.data.score import Protocol, Score, Statistic
 from fulora.metrics.image_groups import Better, ImageGroup, RuleKind
 from fulora.report.number_format import MISSING, format_number
+from fulora.words import counted
 
+LEVEL = 0.05
+"""Below which a p-value counts as evidence."""
 MOST_NAMED = 12
 """Longer lists of classes are counted instead."""
 STATISTICS: dict[Statistic, str] = {
@@ -77,11 +80,12 @@ def _failed(score: Score) -> list[str]:
     if score.n_failed is None:
         return []
     if score.baseline:
-        return [f"{score.n_images} of {score.n_images + score.n_failed} images, those that all have"]
+        return [f"{score.n_images} of {counted(score.n_images + score.n_failed, 'image')}, those that all have"]
     if score.protocol == "biometry":
         every = score.n_images * score.n_seeds
         return [f"{every - score.n_failed} of {every} measured, over all seeds"]
-    return [f"{score.n_failed} empty predictions over all seeds count as the worst value"]
+    verb = "counts" if score.n_failed == 1 else "count"
+    return [f"{counted(score.n_failed, 'empty prediction')} over all seeds {verb} as the worst value"]
 
 
 def _tests(score: Score) -> list[str]:
@@ -92,7 +96,7 @@ def _tests(score: Score) -> list[str]:
     if score.p_mcnemar is not None:
         parts.append(f"clustered McNemar p = {format_p(score.p_mcnemar)}")
     if score.detectable is not None:
-        parts.append(f"least difference found with 80 % power: {score.detectable:.3f}")
+        parts.append(f"the least true difference found with 80 % power is {score.detectable:.3f}")
     if score.p_patients is not None:
         patients = f"{score.test} of patients"
         parts.append(
@@ -125,11 +129,25 @@ def sign(score: Score) -> int:
     return 1 if low > 0 else -1 if high < 0 else 0
 
 
+def disagreement(score: Score) -> str:
+    """Return in words that the test over patients and that over training seeds disagree; "" where they do not.
+
+    `patients say yes (p = 0.0100), training seeds say no (p = 0.3000)`.
+    """
+    if score.p_patients is None or score.p_seeds is None:
+        return ""
+    over = {"patients": score.p_patients, "training seeds": score.p_seeds}
+    yes = [f"{name} say yes (p = {format_p(p)})" for name, p in over.items() if p < LEVEL]
+    no = [f"{name} say no (p = {format_p(p)})" for name, p in over.items() if p >= LEVEL]
+    return ", ".join((*yes, *no)) if yes and no else ""
+
+
 def describe_verdict(score: Score) -> str:
     """Return the verdict that the interval and the test of a comparison allow together."""
     p = score.p if score.p_holm is None else score.p_holm
-    if not sign(score) or p is None or p >= 0.05:
-        return "no evidence of a difference"
+    if not sign(score) or p is None or p >= LEVEL:
+        apart = disagreement(score)
+        return f"not settled: {apart}" if apart else "no evidence of a difference"
     which: Better = "higher" if score.value > 0 else "lower"
     return which if not score.better else "better" if which == score.better else "worse"
 

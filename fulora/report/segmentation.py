@@ -9,8 +9,8 @@ from fulora.data.image_set import ImageSet
 from fulora.data.results import MaskSet, Measurement
 from fulora.data.score import Protocol, Score
 from fulora.metrics.ranking import ranking, stability
-from fulora.report.comparisons import comparison_tables, plot_arms, summarize_comparisons
-from fulora.report.curves import Point, plot_sweep
+from fulora.report.comparisons import comparison_tables, describe_plot, plot_arms, summarize_comparisons
+from fulora.report.curves import Point, describe_curves, plot_sweep
 from fulora.report.figures import plot_bland_altman
 from fulora.report.leaks import leak_table
 from fulora.report.overlays import Overlay, plot_overlays
@@ -19,6 +19,7 @@ from fulora.report.parts import SegmentationPart
 from fulora.report.ranking import plot_kendall_tau, plot_rank_stability
 from fulora.report.score_text import describe_quantity, format_unit
 from fulora.report.tables import Table, raw_lines, score_table
+from fulora.words import counted
 
 LEVEL = "Brackets hold 95 % intervals; patients and training seeds, not images, are resampled."
 TEXT = (
@@ -27,6 +28,7 @@ TEXT = (
     "an absolute difference is that to the reference. All networks are trained with as many optimiser steps, and "
     "chosen on validation patients only."
 )
+RANKING = "How much the order of the arms depends on the patients that happened to be tested."
 DRAWS = 1000
 TITLES: dict[Protocol, str] = {"segmentation": "Segmentation", "biometry": "Circumference and angle of progression"}
 WHOLE = "all"
@@ -52,14 +54,17 @@ def segmentation_section(part: SegmentationPart) -> Section:
         curve: {arm: float(len(images.rows("train"))) for arm, images in arms.items()}
         for curve, arms in part.sweep.items()
     }
-    figures = [*_metric_figures(plain, compared, sweep), *_ranking(measurements)]
+    figures = _metric_figures(plain, compared, sweep)
+    ranked = tuple(_ranking(measurements))
     stems = file_stems(measurements)
     for arm, masks in part.masks.items():
         first_seed = measurements[arm][0]
         caption = f"{arm}: best, median and worst test images by Dice, first training seed."
-        figures.append(Figure(f"overlays-{stems[arm]}", _overlays(part.images, masks, first_seed), caption))
+        alt = f"Test images with outlines of the reference and of {arm}'s prediction, in rows best, median and worst."
+        figures.append(Figure(f"overlays-{stems[arm]}", _overlays(part.images, masks, first_seed), caption, alt))
         figures += _agreements(arm, stems[arm], first_seed)
-    return Section("Segmentation", (TEXT, *summarize_comparisons(compared)), tuple(tables), tuple(figures))
+    below = (Section("Ranking of segmentation arms", (RANKING,), (), ranked, (), folded=True),) if ranked else ()
+    return Section("Segmentation", (TEXT, *summarize_comparisons(compared)), tuple(tables), tuple(figures), below)
 
 
 def _by_structure(plain: Sequence[Score], protocol: Protocol) -> list[Table]:
@@ -94,12 +99,14 @@ def _metric_figures(
         several = len({structure for quantity, structure, _ in metrics if quantity == metric[0]}) > 1
         name = describe_quantity(means[0], structure=several) + format_unit(means[0])
         if len(means) > 1:
-            of_arms.append(Figure(f"arms-{stem}", plot_arms(means), f"{name} of each arm."))
+            of_arms.append(Figure(f"arms-{stem}", plot_arms(means), f"{name} of each arm.", describe_plot(means)))
         if gains:
-            of_arms.append(Figure(f"gains-{stem}", plot_arms(gains), f"{name} of each arm minus its baseline."))
+            caption = f"{name} of each arm minus its baseline."
+            of_arms.append(Figure(f"gains-{stem}", plot_arms(gains), caption, describe_plot(gains)))
         if curves := _curves(means, sweep):
             plot = plot_sweep(curves, "training images", name)
-            of_sizes.append(Figure(f"sizes-{stem}", plot, f"{name} over the number of training images."))
+            caption = f"{name} over the number of training images."
+            of_sizes.append(Figure(f"sizes-{stem}", plot, caption, f"{caption} {describe_curves(curves)}"))
     return [*of_arms, *of_sizes]
 
 
@@ -164,6 +171,9 @@ def _agreements(arm: str, stem: str, table: Sequence[Measurement]) -> list[Figur
         if len(pairs) > 1:
             values, references = zip(*pairs, strict=True)
             plot = plot_bland_altman(values, references, rows[0].unit, title)
-            caption = f"{arm}: measured minus reference, {len(pairs)} of {len(rows)} images, first training seed."
-            figures.append(Figure(f"bland-altman-{quantity}-{stem}", plot, caption))
+            measured = f"{len(pairs)} of {counted(len(rows), 'image')}"
+            caption = f"{arm}: measured minus reference, {measured}, first training seed."
+            bias = np.mean(np.subtract(values, references))
+            alt = f"Bland-Altman plot, {title.lower()} by {arm}: bias {bias:.2f} {rows[0].unit}, {measured}."
+            figures.append(Figure(f"bland-altman-{quantity}-{stem}", plot, caption, alt))
     return figures

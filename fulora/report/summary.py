@@ -1,4 +1,4 @@
-"""The top of a report: its main findings in sentences, its key numbers, and its warnings."""
+"""The top of a report: its main findings in sentences and a figure, its key numbers, and its warnings."""
 
 from collections.abc import Sequence
 
@@ -7,11 +7,25 @@ from fulora.data.score import Score
 from fulora.metrics.image_groups import ALL_IMAGES
 from fulora.report import parts as report_parts
 from fulora.report.assessment import verdict_sentences
-from fulora.report.comparisons import summarize_comparisons
+from fulora.report.chance import describe_chance
+from fulora.report.comparisons import describe_plot, plot_arms, summarize_comparisons
 from fulora.report.number_format import format_number
-from fulora.report.page import Card
-from fulora.report.score_text import describe_arm, describe_quantity, display_name, format_unit, format_value, sign
+from fulora.report.page import Card, Figure
+from fulora.report.score_text import (
+    LEVEL,
+    describe_arm,
+    describe_quantity,
+    disagreement,
+    display_name,
+    format_unit,
+    format_value,
+    sign,
+)
 from fulora.report.training import overfitting_sentences
+from fulora.words import counted
+
+MOST_NAMED = 3
+"""Most comparisons that the summary names; more are counted."""
 
 
 def read_scores(parts: Sequence[report_parts.ReportPart]) -> list[Score]:
@@ -51,7 +65,7 @@ def _card(score: Score, scores: Sequence[Score]) -> Card:
     what = describe_quantity(score, structure=several)
     value, interval = format_number(score.value, score.low, score.high, unit=score.unit)
     label = f"{display_name(what)}, {describe_arm(score)}{format_unit(score)}"
-    return Card(label, value, interval, f"{score.n_images} images, {score.n_patients} patients")
+    return Card(label, value, interval, f"{counted(score.n_images, 'image')}, {counted(score.n_patients, 'patient')}")
 
 
 def _is_key(score: Score, scores: Sequence[Score]) -> bool:
@@ -77,21 +91,63 @@ def _is_of_lone_network(score: Score, scores: Sequence[Score]) -> bool:
 
 
 def headline(scores: Sequence[Score]) -> list[str]:
-    """Return a sentence for each declared comparison, then for each comparison of generated sets."""
+    """Return a sentence for each declared comparison, on those that disagree, and on comparisons of generated sets."""
     declared = [score for score in scores if score.role == "declared"]
     generated = [score for score in scores if score.baseline and score.protocol == "generation"]
-    return [*map(_summarize_declared, declared), *map(_summarize_closeness, generated)]
+    return [
+        *map(_summarize_declared, declared),
+        *_summarize_disagreements([score for score in scores if score.role == "exploratory"]),
+        *map(_summarize_closeness, generated),
+    ]
+
+
+def _summarize_disagreements(compared: Sequence[Score]) -> list[str]:
+    """Name the exploratory comparisons of the first metric in which patients and training seeds disagree."""
+    first = [score for score in compared if score.rank == 1 and score.group == ALL_IMAGES]
+    apart = [score for score in first if disagreement(score)]
+    if not apart:
+        return []
+    named = "; ".join(f"{describe_arm(score)}: {disagreement(score)}" for score in apart[:MOST_NAMED])
+    more = f"; and {len(apart) - MOST_NAMED} more" if len(apart) > MOST_NAMED else ""
+    of = counted(len(first), "further comparison")
+    return [f"Patients and training seeds disagree in {len(apart)} of {of}: {named}{more}."]
+
+
+def primary_figure(scores: Sequence[Score]) -> list[Figure]:
+    """Return a figure of the two arms of the first declared comparison, with the level of guessing; or none."""
+    declared = next((score for score in scores if score.role == "declared" and score.group == ALL_IMAGES), None)
+    if declared is None:
+        return []
+    kind = declared.quantity, declared.statistic, declared.structure, declared.unit, declared.rule
+    arms = [
+        score
+        for arm in (declared.baseline, declared.arm)
+        for score in scores
+        if not score.baseline
+        and score.arm == arm
+        and score.group == ALL_IMAGES
+        and (score.quantity, score.statistic, score.structure, score.unit, score.rule) == kind
+    ]
+    if len(arms) != 2:
+        return []
+    quantity = display_name(describe_quantity(declared, structure=True))
+    seeds = counted(declared.n_seeds, "training seed")
+    tested = f"{counted(declared.n_images, 'test image')} of {counted(declared.n_patients, 'patient')}, {seeds}"
+    caption = f"{quantity} of the two arms of the declared comparison, with 95 % intervals: {tested}."
+    return [Figure("primary", plot_arms(arms), f"{caption}{describe_chance(arms)}", describe_plot(arms))]
 
 
 def _summarize_declared(score: Score) -> str:
     arm, baseline = score.arm, score.baseline
     side = sign(score) if score.better == "higher" else -sign(score)
+    change = f"{describe_quantity(score)} changed by {format_value(score)}{format_unit(score)}"
+    if apart := disagreement(score):
+        return f"Not settled whether {arm} and {baseline} differ on unseen patients: {apart}; {change}."
     finding = {
         1: f"{arm} did better than {baseline}",
         -1: f"{arm} did worse than {baseline}",
         0: f"No evidence that {arm} and {baseline} differ",
-    }[side if score.better else 0]
-    change = f"{describe_quantity(score)} changed by {format_value(score)}{format_unit(score)}"
+    }[side if score.better and (score.p is None or score.p < LEVEL) else 0]
     return f"{finding} on unseen patients: {change}."
 
 

@@ -14,7 +14,7 @@ from fulora.report.number_format import MISSING
 from fulora.terminal import printable
 
 MAX_SCORE_COLUMNS = 5
-_NUMBER = re.compile(r"[−+]?[\d,]*\.?\d+(e[−+]?\d+)?( \[.*\])?( (mm|deg|px|%))?( [⁰¹²³⁴-⁹]+)?")
+_NUMBER = re.compile(r"[−+]?[\d,]*\.?\d+(e[−+]?\d+)?( \[.*\])?( (mm|deg|px|%))?( \(n = \d+\))?( [⁰¹²³⁴-⁹]+)?")
 _SUPERSCRIPT = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 Cells = tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]

@@ -22,20 +22,25 @@ SPLITS_SHOWN: tuple[Split, ...] = ("train", "validation")
 WIDTH_PX = 1100
 TEXT = "Losses over steps; validation images are of patients not trained on."
 WORDS = {"loss": "each step", "seen_loss": "patients trained on", "validation_loss": "patients not trained on"}
-"""What the losses of a LoRA are called in its figure."""
+"""What losses are called in figures."""
 
 
 def training_sections(part: TrainingPart) -> list[Section]:
     """Return the numbers of images where they are given, then the losses, and sample grids where some were drawn."""
-    figures = []
+    compared: list[Figure] = []
+    others: list[Figure] = []
     for name, stem in file_stems(part.curves).items():
         folder = part.curves[name].path
         points = _read_losses(folder)
-        if _is_compared(points):
-            points = {WORDS.get(key, key): losses for key, losses in points.items()}
-        figures.append(Figure(f"loss-{stem}", plot_losses(points, name), f"Losses of {name}."))
-        figures += _samples(name, stem, folder / "samples")
-    losses = Section("Training", (TEXT, *overfitting_sentences(part)), (), tuple(figures))
+        shown = compared if _is_compared(points) else others
+        points = {WORDS.get(key, key): losses for key, losses in points.items()}
+        alt = f"Losses of {name} over steps: {_ends(points)}."
+        shown.append(Figure(f"loss-{stem}", plot_losses(points, name), f"Losses of {name}.", alt))
+        shown += _samples(name, stem, folder / "samples")
+    below = (
+        (Section("Losses of the other trainings", (), (), tuple(others), folded=True),) if compared and others else ()
+    )
+    losses = Section("Training", (TEXT, *overfitting_sentences(part)), (), tuple(compared or others), below)
     return [*([_images_section(part.images)] if part.images is not None else []), losses]
 
 
@@ -49,6 +54,11 @@ def _images_section(images: ImageSet) -> Section:
     caption = "How many images are trained on and validated on."
     table = Table("Images by plane", caption, ("plane", *SPLITS_SHOWN), tuple(lines))
     return Section("Images", ("No patient is in more than one split.",), (table,), ())
+
+
+def _ends(points: Mapping[str, Sequence[tuple[int, float]]]) -> str:
+    ends = [(name, losses[0], losses[-1]) for name, losses in points.items() if losses]
+    return "; ".join(f"{name} {a[1]:.3f} at step {a[0]}, {b[1]:.3f} at step {b[0]}" for name, a, b in ends)
 
 
 def _read_losses(folder: Path) -> dict[str, list[tuple[int, float]]]:
@@ -96,7 +106,8 @@ def _samples(name: str, stem: str, folder: Path) -> list[Figure]:
         step, mark = int(path.stem.removeprefix("step_")), read_mark(path)
         rows = f" Rows: {mark.caption}." if mark is not None else ""
         caption = f"{name} after step {step}, the same noise as in the other grids.{rows}"
-        figures.append(Figure(f"samples-{stem}-{step}", _enlarged(path), caption, f"synthetic images, step {step}"))
+        alt = f"Synthetic images of {name} after step {step}.{rows}"
+        figures.append(Figure(f"samples-{stem}-{step}", _enlarged(path), caption, alt))
     return figures
 
 

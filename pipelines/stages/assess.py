@@ -15,7 +15,7 @@ def _encoders_may_run(config: AssessConfig, **inputs: object) -> None:
     check_trusted(config.encoders, config.trusted_encoders)
 
 
-@stage(version=3, check=_encoders_may_run)
+@stage(version=4, check=_encoders_may_run)
 def assess(
     out: Path,
     config: AssessConfig,

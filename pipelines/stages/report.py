@@ -18,7 +18,7 @@ class ReportConfig(Config):
     about: str
 
 
-@stage(version=8)
+@stage(version=9)
 def report(out: Path, config: ReportConfig, sections: Sequence[ReportPart]) -> Report:
     """Write `report.html`, `report.md`, the tables as CSV and the figures as PNG.
 

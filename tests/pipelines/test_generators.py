@@ -181,7 +181,7 @@ def test_closeness_and_the_report_tell_of_each(finished: tuple[Path, Artifact]) 
     assert len(rows) == 2 * 5 + 3
     text = (report.path / "report.md").read_text(encoding="utf-8")
     for name in ("base", "LoRA", "rank 3", ODD):
-        assert f"Can the synthetic images be trusted? ({name})" in text
+        assert f"All tests of the synthetic images ({name})" in text
 
 
 def test_start_images_that_lack_a_class_are_reported_before_anything_runs(tmp_path: Path) -> None:

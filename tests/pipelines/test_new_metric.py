@@ -106,7 +106,7 @@ def test_a_metric_of_classifiers_is_one_line(tmp_path: Path, monkeypatch: pytest
         "Classification of the unseen population": "Macro specificity",
         "Arms compared": "Macro specificity",
         "By site: new - arm minus old, arm": "Macro specificity",
-        "Macro specificity by site": "A (n = 30, 15 patients)",
+        "Macro specificity by site": "A (30 images, 15 patients)",
         "Recall by class": "left - right (n = 20, 20 patients)",
         "Leak check": "Images",
     }

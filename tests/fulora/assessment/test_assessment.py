@@ -41,9 +41,9 @@ def test_copies_of_training_patients_are_found_and_other_peoples_pictures_are_no
     train = pictures(0, PEOPLE)
     turned = [np.clip(picture[:, ::-1].astype(int) + 6, 0, 255).astype(np.uint8) for picture in train.pixels]
     copies = people.of(turned, train.ids, train.planes, train.ids)
-    assert said_by(sets_of(copies), name).startswith(f"evidence that training patients were memorised ({name}, p = 0")
+    assert said_by(sets_of(copies), name).startswith(f"Evidence that training patients were memorised ({name}, p = 0")
     others = said_by(sets_of(pictures(5000, 40)), name)
-    assert others.startswith(f"no evidence that training patients were memorised ({name}, p = ")
+    assert others.startswith(f"No evidence that training patients were memorised ({name}, p = ")
 
 
 def test_features_are_computed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,7 +114,7 @@ def test_too_few_images_give_no_verdict_and_no_rejections() -> None:
     assert {one.name for one in found.filters} == {"brightness", "near_duplicate", "memorised", "clip"}
     assert len(rows) == 20
     assert not any(row.fails for row in rows)
-    titles = [table.title for table in assessment_section("x", sets, found, rows).tables]
+    titles = [table.title for one in assessment_section("x", sets, found, rows).walk() for table in one.tables]
     assert titles == ["Verdicts (x)", "Filters (x)"]
 
 
@@ -131,4 +131,4 @@ def test_changed_copies_of_real_heads_are_found_and_those_of_other_patients_are_
     count = len(others) // 5
     turned = [np.ascontiguousarray(picture[:, ::-1] // 4 * 4) for picture in train.pixels[:count]]
     planted = people.of([*turned, *others.pixels[count:]], others.ids, others.planes, others.patients)
-    assert said_by(AssessedSets(planted, held_out=held_out, train=train)).startswith("evidence that training patients")
+    assert said_by(AssessedSets(planted, held_out=held_out, train=train)).startswith("Evidence that training patients")

@@ -32,7 +32,7 @@ def test_good_images_have_no_objections() -> None:
     assert all(one.summary == "no objection found" for one in found)
     assert "Filters would reject of 50: 3 memorised" in str(found[1])
     (line,) = describe_memorisation(FINE.encoders)
-    assert line.startswith("no evidence that training patients were memorised (pixels, p = 0.8000)")
+    assert line.startswith("No evidence that training patients were memorised (pixels, p = 0.8000)")
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_good_images_have_no_objections() -> None:
         (
             {"encoders": [EncoderFigures("pixels", (replace(PLANES[1], synthetic=replace(NEAR, vendi=2.0)),), TESTED)]},
             "brain",
-            "2.0 different images in 40, of real ones 5.0",
+            "40 are worth 2.0 different ones, as many real ones 5.0",
         ),
     ],
     ids=["copies", "test", "labels", "shortcut", "alike"],
@@ -66,6 +66,24 @@ def test_each_objection_has_its_evidence(change: dict[str, object], plane: str, 
     found = verdicts(replace(FINE, **change))  # type: ignore[arg-type]
     (objecting,) = [one for one in found if message in one.summary]
     assert objecting.plane == plane
+
+
+@pytest.mark.parametrize(("rejected", "objects"), [(25, False), (26, True)])
+def test_a_filter_that_rejects_most_images_is_an_objection(rejected: int, objects: bool) -> None:
+    bright = CalibratedFilter("near_duplicate", ("distance",), (0.1,), 60, {"brain": rejected, "femur": 1})
+    every, brain, femur = verdicts(replace(FINE, filters=[bright]))
+    said = "the filter near duplicate rejects 26 of 50 images"
+    assert brain.summary == (said if objects else "no objection found")
+    assert (every.summary, femur.summary) == ("no objection found",) * 2
+
+
+@pytest.mark.parametrize(("auc", "how"), [(1.0, "perfectly (AUC 1.00"), (0.95, "almost always (AUC 0.95")])
+def test_a_separating_classifier_is_said_in_plain_words(auc: float, how: str) -> None:
+    lines = [replace(line, auc=auc) for line in FINE.shortcuts]
+    brain = verdicts(replace(FINE, shortcuts=lines))[1].summary
+    assert (
+        brain == f"a classifier separates synthetic from real {how}; real against real 0.50; by border alone {auc:.2f})"
+    )
 
 
 def test_a_model_that_fails_on_real_images_gives_no_objections() -> None:

@@ -24,7 +24,8 @@ from fulora.report.tables import Table
 from fulora.stage import Artifact
 
 A = TypeVar("A", bound=Artifact)
-TEXTS = {"h1", "h2", "p", "li", "b", "th", "td", "figcaption"}
+HEADINGS = ("h2", "h3", "h4")
+TEXTS = {"h1", *HEADINGS, "p", "li", "b", "th", "td", "figcaption"}
 LEAKS = (Overlap(trained_on="LoRA", images=9, patients=4), Overlap(trained_on="SD", images=None, patients=None))
 
 
@@ -74,7 +75,7 @@ class Page(HTMLParser):
         if tag not in TEXTS:
             return
         text = self._texts.pop()
-        if tag == "h2":
+        if tag in HEADINGS:
             self._table = text if text == "Provenance" else ""
             self.sections[text] = []
         elif tag == "b" and self._is_in("caption"):
@@ -82,7 +83,7 @@ class Page(HTMLParser):
         elif tag in ("th", "td") and self._table in self.tables:
             self.tables[self._table][-1].append(text)
         elif tag == "figcaption":
-            self.figures[self._figure] = text.split(". ", 1)[1]
+            self.figures[self._figure] = text.split(". ", 1)[1].rpartition(" figures/")[0]
         elif tag in ("p", "li"):
             self._keep(text, kind)
 

@@ -141,7 +141,7 @@ def test_thirty_classes_are_readable(tmp_path: Path) -> None:
     seeds = predictions(tmp_path / "predictions", THIRTY)
     page = page_of_parts(tmp_path, classification(tmp_path, THIRTY, rows, {"real": seeds}))
     header, *lines = page.tables["Recall by class"]
-    assert (header, len(lines)) == (["", "real", "hybrid"], 30)
+    assert (header, len(lines)) == (["Class", "real", "hybrid"], 30)
     assert page.notes["Classification of the unseen population"] == ["30-way, own decision; over 30 classes"]
     with Pil.open(tmp_path / "figures" / "confusion-real.png") as picture:
         assert 2000 < picture.width < 4000

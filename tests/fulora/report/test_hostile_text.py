@@ -96,7 +96,9 @@ def test_the_page_shows_any_text_as_it_is(tmp_path: Path, text: str) -> None:
     assert [tag for tag in shown.tags if tag != "small"] == [tag for tag in plain.tags if tag != "small"]
     assert [name for name, _ in shown.attributes] == [name for name, _ in plain.attributes]
     links = [value for name, value in shown.attributes if name in ("href", "src")]
-    assert all(str(link).startswith(("#", "data:image/png;base64,", "data:text/csv")) for link in links)
+    assert all(
+        str(link).startswith(("#", "figures/grid.png", "data:image/png;base64,", "data:text/csv")) for link in links
+    )
     assert shown.text.count(text) >= 15
     assert ("alt", text) in shown.attributes
 
@@ -131,7 +133,7 @@ def test_a_page_shows_hostile_names_of_arms_sites_and_notes_unchanged(tmp_path: 
     )
     assert [line[0] for line in scores[1:]] == list(HOSTILE)
     assert [line[0] for line in compared[1:]] == [f"{text} minus real (declared)" for text in HOSTILE]
-    assert sites[0][1:] == [f"{text} (n = 9, 3 patients)" for text in HOSTILE]
+    assert sites[0][1:] == [f"{text} (9 images, 3 patients)" for text in HOSTILE]
     assert [note.split(" ", 1)[1] for note in page.notes["Classification of the unseen population"]] == list(HOSTILE)
     assert all(f"Accuracy of {' '.join(text.split())} minus real (declared)" in page.markdown() for text in HOSTILE)
 

@@ -1,11 +1,14 @@
 import base64
 import csv
+import re
 from html.parser import HTMLParser
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 
+from fulora.report.diagram import Box, draw_diagram
 from fulora.report.figures import plot_image_grid
 from fulora.report.page import Card, Figure, PageError, ProvenanceRow, Section, slug, write_report
 from fulora.report.tables import Table
@@ -87,10 +90,13 @@ def test_the_page_is_well_formed_and_holds_everything(tmp_path):
 
 
 def test_the_page_loads_nothing_from_outside(tmp_path):
-    walk = walked(written(tmp_path))
+    out = written(tmp_path)
+    walk = walked(out)
     links = [attrs[name] for _, attrs in walk.seen for name in ("src", "href") if name in attrs]
     assert links
-    assert all(link.startswith(("#", "data:")) for link in links)
+    assert all(link.startswith(("#", "data:")) or (out / link).is_file() for link in links)
+    sources = [attrs["src"] for _, attrs in walk.seen if "src" in attrs]
+    assert all(source.startswith("data:") for source in sources)
     assert not {"script", "link", "iframe", "object"} & {tag for tag, _ in walk.seen}
     assert "url(" not in (tmp_path / "report.html").read_text(encoding="utf-8")
 
@@ -128,6 +134,82 @@ def test_the_same_report_has_the_same_bytes(tmp_path):
         assert path.read_bytes() == (second / path.relative_to(first)).read_bytes()
 
 
+HEADING = re.compile(r"h([1-6])")
+
+
+def test_headings_are_nested_and_sections_fold(tmp_path):
+    inner = Section("Inner", ("x",), (), (), (Section("Innermost", ("y",), folded=True),))
+    outer = Section("Outer", (), (), (), (inner,))
+    out = written(tmp_path, sections=(outer, SECTIONS[1]), appendix=(Section("Last", ("z",)),))
+    walk, page = walked(out), (out / "report.html").read_text(encoding="utf-8")
+    levels = [int(match[1]) for tag, _ in walk.seen if (match := HEADING.fullmatch(tag))]
+    assert levels == [1, 2, 3, 4, 2, 2, 2]
+    assert "<details>\n<summary><h4>Innermost</h4></summary>" in page
+    assert page.index(">Provenance</h2>") < page.index("<h2>Last</h2>")
+    anchors = [attrs["href"] for tag, attrs in walk.seen if tag == "a" and attrs["href"].startswith("#s-")]
+    assert anchors == ["#s-outer", "#s-text", "#s-last"]
+    markdown = (out / "report.md").read_text(encoding="utf-8")
+    assert [
+        line for line in markdown.splitlines() if line.startswith("#") and "aa11" not in line and "bb22" not in line
+    ][1:] == ["## Outer", "### Inner", "#### Innermost", "## Text", "## Provenance", "## Last"]
+
+
+def test_names_are_unique_in_sections_of_every_level(tmp_path):
+    with pytest.raises(PageError, match="two tables are named"):
+        written(tmp_path, sections=(Section("A", (), (TABLE,), (), (Section("B", (), (TABLE,)),)),))
+
+
+def test_the_first_link_skips_the_contents(tmp_path):
+    walk = walked(written(tmp_path))
+    first = next(attrs for tag, attrs in walk.seen if tag == "a")
+    assert (first["class"], first["href"]) == ("skip", "#summary")
+
+
+def test_tables_can_be_scrolled_by_keyboard(tmp_path):
+    scrolled = [attrs for _, attrs in walked(written(tmp_path)).seen if attrs.get("class") == "scroll"]
+    assert len(scrolled) == 2
+    assert all(attrs["tabindex"] == "0" for attrs in scrolled)
+
+
+def test_a_diagram_stands_in_the_page_and_beside_it(tmp_path):
+    svg = draw_diagram([Box(0, 0, ATTACK, ("one",)), Box(0, 1, "b", ())], [(0, 1)], ATTACK)
+    out = written(tmp_path, figures=(Figure("flow", svg, "a flow"),))
+    assert (out / "figures" / "flow.svg").read_bytes() == svg
+    assert svg.decode() in (out / "report.html").read_text(encoding="utf-8")
+    assert "script" not in {tag for tag, _ in walked(out).seen}
+    assert ElementTree.fromstring(svg).get("aria-label") == ATTACK
+
+
+def rules(css: str) -> dict[str, dict[str, str]]:
+    """The declarations of each selector, the last one of each property."""
+    found: dict[str, dict[str, str]] = {}
+    for selectors, body in re.findall(r"([^{}]+)\{([^{}]*)\}", css):
+        declared = dict(part.split(":", 1) for part in body.split(";") if ":" in part)
+        for selector in selectors.split(","):
+            found.setdefault(selector.strip(), {}).update({k.strip(): v.strip() for k, v in declared.items()})
+    return found
+
+
+def test_printed_tables_are_as_wide_as_the_page(tmp_path):
+    """Whatever keeps cells wide on a screen, by the same selector, does not in print: else columns are cut off."""
+    page = (written(tmp_path) / "report.html").read_text(encoding="utf-8")
+    screen, printed = (rules(css) for css in page[: page.index("</style>")].split("@media print {"))
+    wide = {
+        (selector, name)
+        for selector, declared in screen.items()
+        for name in ("white-space", "min-width")
+        if re.search(r"\b(th|td|table|span)$|number$", selector) and declared.get(name, "0") not in ("0", "normal")
+    }
+    assert {("td.number", "white-space"), ("table", "min-width"), ("thead th", "min-width")} <= wide
+    for selector, name in wide:
+        allowed = ("normal",) if name == "white-space" else ("0", "18mm")
+        assert printed[selector][name] in allowed, (selector, name)
+    assert printed["table"]["width"] == "100%"
+    assert printed[".scroll"]["overflow"] == "visible"
+    for selector in ("th", "td"):
+        assert (printed[selector]["white-space"], printed[selector]["overflow-wrap"]) == ("normal", "break-word")
+
+
 def test_a_report_without_cards(tmp_path):
     assert not any(attrs.get("class") == "card" for _, attrs in walked(written(tmp_path, cards=())).seen)
 
@@ -148,7 +230,7 @@ def one(**parts: object) -> dict[str, object]:
         (one(tables=(TABLE, TABLE)), "two tables are named"),
         (one(figures=(Figure("f", PNG, ""), Figure("f", PNG, ""))), "two figures are named 'f'"),
         (one(figures=(Figure("../f", PNG, ""),)), "figure '../f': a name is made of"),
-        (one(figures=(Figure("f", b"GIF89a", ""),)), "figure 'f': not a PNG"),
+        (one(figures=(Figure("f", b"GIF89a", ""),)), "figure 'f': neither a PNG nor an SVG"),
         ({"provenance": PROVENANCE * 2}, "two provenance rows are named 'aa11'"),
         ({"sections": (Section("…", ("x",)),)}, "needs a letter"),
     ],

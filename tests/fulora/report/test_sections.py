@@ -28,7 +28,7 @@ def test_the_grids_show_each_set_in_its_own_row(tmp_path: Path) -> None:
     )
     scores = stored(tmp_path / "scores", Scores, [row])
     page = page_of_parts(tmp_path / "page", GenerationPart(real, {"base": base, "LoRA": lora}, scores, 2))
-    assert list(page.figures) == ["overview", *(f"planes-{name}" for name in FETAL.names), "distance"]
+    assert list(page.figures) == ["overview", "distance", *(f"planes-{name}" for name in FETAL.names)]
     assert all(name in page.figures["overview"] for name in FETAL.names)
     assert page.tables["Closeness to the study population"][1][:2] == ["base", "0.100 [0.000, 0.200]"]
     with Pil.open(tmp_path / "page" / "figures" / "overview.png") as opened:

@@ -68,12 +68,51 @@ def test_the_headline_says_no_more_than_the_interval(page: Page) -> None:
 
 def test_key_numbers_are_what_was_declared_and_the_figures_behind_it(page: Page) -> None:
     assert [card[0] for card in page.cards] == [
-        *(f"MMD², a - b {n} minus c, d" for n in range(3)),
         "Accuracy, a - b 0",
         "Accuracy, c, d",
         *(f"{'Accuracy' if n < 4 else 'Log loss'}, a - b {n} minus c, d" for n in range(6)),
+        *(f"MMD², a - b {n} minus c, d" for n in range(3)),
     ]
-    assert page.cards[0][1:] == ["0.050", "[0.010, 0.200]", "9 images, 3 patients"]
+    assert page.cards[-3][1:] == ["0.050", "[0.010, 0.200]", "9 images, 3 patients"]
+
+
+def compared(arm: str, p_patients: float | None, p_seeds: float | None, *, role: str = "declared") -> Score:
+    p = max((value for value in (p_patients, p_seeds) if value is not None), default=0.01)
+    about = {"baseline": "real", "role": role, "better": "higher", "rank": 1, "rule": "own decision", "n_seeds": 3}
+    return score("accuracy", arm, 0.01, 0.2, **about, p=p, p_patients=p_patients, p_seeds=p_seeds, test="sign flip")
+
+
+REAL = score("accuracy", "real", 0.0, 0.1, rank=1, rule="own decision")
+SAID = {
+    (
+        0.01,
+        0.3,
+    ): "Not settled whether hybrid and real differ on unseen patients: patients say yes (p = 0.0100), training "
+    "seeds say no (p = 0.3000); accuracy changed by 0.050 [0.010, 0.200].",
+    (0.3, 0.01): "Not settled whether hybrid and real differ on unseen patients: training seeds say yes (p = 0.0100), "
+    "patients say no (p = 0.3000); accuracy changed by 0.050 [0.010, 0.200].",
+    (0.01, 0.02): "hybrid did better than real on unseen patients: accuracy changed by 0.050 [0.010, 0.200].",
+    (0.3, 0.4): "No evidence that hybrid and real differ on unseen patients: accuracy changed by 0.050 [0.010, 0.200].",
+    (0.01, None): "hybrid did better than real on unseen patients: accuracy changed by 0.050 [0.010, 0.200].",
+}
+
+
+@pytest.mark.parametrize(("values", "sentence"), SAID.items())
+def test_where_patients_and_seeds_disagree_both_are_said(
+    tmp_path: Path, values: tuple[float | None, float | None], sentence: str
+) -> None:
+    page = page_of_parts(tmp_path, classification(tmp_path, LABELS, [REAL, compared("hybrid", *values)]))
+    assert page.summary == [sentence, "Of phantoms."]
+
+
+def test_the_summary_counts_further_comparisons_that_disagree(tmp_path: Path) -> None:
+    rows = [REAL, compared("hybrid", 0.01, 0.02)]
+    rows += [compared(f"arm {n}", 0.01, 0.3 if n else 0.02, role="exploratory") for n in range(6)]
+    page = page_of_parts(tmp_path, classification(tmp_path, LABELS, rows))
+    assert page.summary[1].startswith(
+        "Patients and training seeds disagree in 5 of 6 further comparisons: arm 1 minus real: patients say yes"
+    )
+    assert page.summary[1].endswith("; and 2 more.")
 
 
 def heads(folder: Path, arms: tuple[str, ...]) -> Page:
