@@ -1,7 +1,7 @@
 """What MkDocs adds to the pages of `docs/` while it builds: pages made from the code, and sections of the READMEs.
 
-A page takes a section of a README by a line `<!-- pipelines/README.md: Hybrid sets -->`, and a whole README, without its
-title, by `<!-- benchmarks/README.md -->`. Nothing that is made here is committed.
+A page takes a section of a README by a line `<!-- pipelines/README.md: Hybrid sets -->`, and a whole README, without
+its title, by `<!-- benchmarks/README.md -->`. Nothing that is made here is committed.
 """
 
 import re
@@ -65,7 +65,7 @@ def shell_blocks(text: str) -> str:
 
 
 def lists_apart(text: str) -> str:
-    """Return a text with a blank line before each list, without which Python-Markdown sees no list; code is left alone."""
+    """Return a text with a blank line before each list, without which Python-Markdown sees no list."""
     inside, lines = False, [""]
     for line in text.splitlines():
         inside ^= line.strip().startswith("```")
@@ -76,7 +76,7 @@ def lists_apart(text: str) -> str:
 
 
 def linked(text: str, name: str, page: str) -> str:
-    """Return a file's text with its links as a page of the site has to give them; what is no page is named, not linked."""
+    """Return a file's text with links as a page of the site gives them; what is no page is named, not linked."""
     up = "../" * page.count("/")
 
     def link(found: re.Match[str]) -> str:
