@@ -34,7 +34,7 @@ docs: $(READY)  ## the site, in site/; warnings and links that lead nowhere are 
 	@echo "Open site/index.html"
 
 $(INSTALLED): pyproject.toml constraints.txt
-	@echo "Installing fulora into $(VENV): up to 3.3 GB are downloaded once (Linux with CUDA libraries), 7 GB on the disk."
+	@echo "Installing fulora into $(VENV): up to 3.3 GB are downloaded once (Linux with CUDA libraries), 6.6 GB on the disk."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --constraint constraints.txt --editable .
 	touch $@
