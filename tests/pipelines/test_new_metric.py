@@ -107,7 +107,7 @@ def test_a_metric_of_classifiers_is_one_line(tmp_path: Path, monkeypatch: pytest
         "Arms compared": "Macro specificity",
         "By site: new - arm minus old, arm": "Macro specificity",
         "Macro specificity by site": "A (30 images, 15 patients)",
-        "Recall by class": "left - right (n = 20, 20 patients)",
+        "Recall by class": "left - right (20 images, 20 patients)",
         "Leak check": "Images",
     }
     assert section.text[1].startswith("Macro specificity of new - arm minus old, arm (declared): ")
