@@ -15,6 +15,7 @@ __version__ = "0.1.0"
 
 JOBS = {
     "assess": "pipelines.jobs.assess",
+    "checklist": "pipelines.jobs.checklist",
     "classify": "pipelines.jobs.classify",
     "generate": "pipelines.jobs.generate",
     "measure": "pipelines.jobs.measure",

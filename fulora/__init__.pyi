@@ -1,4 +1,5 @@
 from pipelines.jobs.assess import assess as assess
+from pipelines.jobs.checklist import checklist as checklist
 from pipelines.jobs.classify import classify as classify
 from pipelines.jobs.generate import generate as generate
 from pipelines.jobs.images import read_images as read_images

@@ -29,6 +29,7 @@ from pipelines.commands import (
     measure,
     mix,
     regenerate,
+    report,
     score,
     segment,
     settings,
@@ -100,6 +101,7 @@ app.add_typer(measure.app, name="measure")
 app.command("settings")(settings.settings)
 app.command("doctor")(doctor.doctor)
 app.command("verify")(verify.verify)
+app.command("report")(report.report)
 verify.check_all(app)
 assign_panels(app)
 

@@ -19,8 +19,9 @@ NAMES = [path.relative_to(ROOT).as_posix() for path in SOURCES]
 LOOP = re.compile(r"fulora/(\w+/)+(train|tune|pretrain)\.py|fulora/diffusion/training/controlnet\.py")
 TRAINING_LOOPS = [name for name in NAMES if LOOP.fullmatch(name)]
 FORMATTER_OFF = re.compile(r"# fmt: (?:skip|off)")
-PICTURES = {"fulora/assets/planes.png", "fulora/assets/gains.png"}
-"""Where the two pictures of the repository may stand, both shown in README: synthetic planes, and a plot."""
+REPORT_PICTURES = {f"docs/images/report_{name}.png" for name in ("summary", "design", "trust", "phone_dark")}
+PICTURES = {"fulora/assets/planes.png", "fulora/assets/gains.png", *REPORT_PICTURES}
+"""The pictures of the repository: synthetic planes, a plot, and a report on phantoms."""
 
 
 def tracked() -> list[Path]:

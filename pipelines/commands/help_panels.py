@@ -6,7 +6,7 @@ import typer
 from typer.core import TyperGroup
 
 PANELS = {
-    "Study": ("run", "status", "show", "configs"),
+    "Study": ("run", "status", "show", "report", "configs"),
     "Data": ("data", "mix", "export"),
     "Generate": ("lora", "generate", "regenerate"),
     "Evaluate": ("zero-shot", "classify", "clip", "assess", "score"),
