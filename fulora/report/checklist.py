@@ -166,7 +166,9 @@ def to_html(checklist: Checklist) -> str:
 
 
 STYLE = """
-:root{color-scheme:light dark} body{font:16px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:90rem;padding:0 1rem}
-table{border-collapse:collapse;width:100%} th,td{border-bottom:1px solid #8886;padding:.4rem;text-align:left;
-vertical-align:top;overflow-wrap:anywhere} td:first-child{white-space:nowrap} @media print{body{font-size:9px;margin:0}}
+:root{color-scheme:light dark} body{font:16px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:100rem;padding:0 1rem}
+table{border-collapse:collapse;table-layout:fixed;width:100%} th,td{border-bottom:1px solid #8886;padding:.4rem;
+text-align:left;vertical-align:top;overflow-wrap:break-word} th{width:18%} th:first-child{width:4%}
+th:nth-child(2){width:11%} th:nth-child(4){width:34%} th:last-child{width:15%}
+@media(max-width:50rem){main{overflow-x:auto} table{min-width:60rem}} @media print{body{font-size:9px;margin:0}}
 """.strip()

@@ -17,8 +17,14 @@ from fulora.report.score_text import describe_arm
 from fulora.stage import RECORD, read_record
 from fulora.words import counted
 
-TRAININGS = ("pretrain", "train_lora", "train_classifier", "tune_clip", "train_unet")
-"""Stages that fit weights."""
+TRAININGS = {
+    "pretrain": "a diffusion model trained from random weights",
+    "train_lora": "LoRA fine-tuning of a diffusion model",
+    "train_classifier": "networks that classify",
+    "tune_clip": "fine-tuning of a CLIP",
+    "train_unet": "networks that segment",
+}
+"""Stages that fit weights, and what they fit."""
 TRAINING_SETTINGS = (
     *("architecture", "encoder", "method", "rank", "alpha", "steps", "epochs", "batch_size", "optimizer"),
     *("learning_rate", "unet_learning_rate", "augmentation", "precision"),
@@ -85,7 +91,7 @@ def study_facts(report: Path) -> dict[str, Fact]:
 
 def _of_images(records: StudyRecords) -> dict[str, Fact]:
     configs = list(records.configs("curate"))
-    where = ", ".join(folder.name for folder in records.images)
+    where = _places(records.images)
     rows = [row for of_set in records.images.values() for row in of_set]
     sources = [source for _, _, config in configs for source in config["sources"]]
     taken = [
@@ -121,8 +127,8 @@ def _of_images(records: StudyRecords) -> dict[str, Fact]:
 
 def _of_trainings(records: StudyRecords) -> dict[str, Fact]:
     configs = list(records.configs(*TRAININGS))
-    where = ", ".join(folder.name for folder, _, _ in configs)
-    stages = _distinct(record["stage"].replace("_", " ") for record in records.of(*TRAININGS).values())
+    where = _places([folder for folder, _, _ in configs])
+    stages = _distinct(TRAININGS[record["stage"]] for record in records.of(*TRAININGS).values())
     networks = _distinct(
         str(config[name]) for _, _, config in configs for name in ("architecture", "encoder") if config.get(name)
     )
@@ -144,7 +150,7 @@ def _of_trainings(records: StudyRecords) -> dict[str, Fact]:
 
 
 def _of_scores(records: StudyRecords) -> dict[str, Fact]:
-    where = ", ".join(folder.name for folder in records.of("score", "score_masks"))
+    where = _places(records.of("score", "score_masks"))
     shown = [score for score in records.scores if score.rank and score.group == ALL_IMAGES and not score.baseline]
     declared = [score for score in records.scores if score.role == "declared"]
     kinds = _distinct(score.group.kind for score in records.scores if score.group != ALL_IMAGES)
@@ -183,7 +189,7 @@ def _of_sites(records: StudyRecords) -> dict[str, Fact]:
             inside.append(f"{folder.name}: other patients of {', '.join(same)}, which it is trained on too")
         if others := sorted(tested - trained):
             outside.append(f"{folder.name}: {', '.join(others)}, which it is not trained on")
-    where = ", ".join(folder.name for folder in records.images)
+    where = _places(records.images)
     return {"internal": Fact("; ".join(inside), where), "external": Fact("; ".join(outside), where)}
 
 
@@ -204,6 +210,15 @@ def _of_software(records: StudyRecords) -> dict[str, Fact]:
 def _report_name(records: StudyRecords) -> str:
     """Return where the report is."""
     return f"{records.report.name}/report.html"
+
+
+def _places(folders: Iterable[Path]) -> str:
+    """The names of folders, of each stage the first with the number of others."""
+    stages = Counter(folder.name.rpartition("-")[0] for folder in folders)
+    first = {folder.name.rpartition("-")[0]: folder.name for folder in reversed(list(folders))}
+    return ", ".join(
+        f"{first[stage]}{f' and {count - 1} more' if count > 1 else ''}" for stage, count in stages.items()
+    )
 
 
 def _with_interval(score: Score) -> str:
