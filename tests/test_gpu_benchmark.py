@@ -49,7 +49,7 @@ def test_what_fails_is_above_its_tolerance_or_has_no_time_is_told(
     assert code == 1
     assert result["parts"]["unet"]["masks"]["within"] is False
     monkeypatch.setitem(gpu.PARTS, "clip", (0, lambda bench: 1 / 0))
-    code, result = measured(gpu, monkeypatch, tmp_path / "b.json", "--parts", "clip", "unet", "--limit", "1")
+    code, result = measured(gpu, monkeypatch, tmp_path / "b.json", "--parts", "clip", "unet", "--limit", "20")
     assert code == 1
     assert result["parts"]["clip"]["failed"] == "ZeroDivisionError: division by zero"
     assert result["parts"]["unet"]["skipped"].endswith("s were left, and it might take 30 s")

@@ -225,8 +225,8 @@ class Selection:
         lost = ", ".join(f"{cause} {n}" for cause, n in self.rejected[plane].items())
         return (
             f"{plane}: {wanted} synthetic images are wanted and there are {offered}, of which {passed} pass the "
-            f"filters (rejected: {lost or 'none'}); lower mix.ratio, raise generate.per_class, or set "
-            "mix.too_few: repeat"
+            f"filters (rejected: {lost or 'none'}); lower the ratio, generate more images of a class, or set too_few "
+            "to `repeat`"
         )
 
 

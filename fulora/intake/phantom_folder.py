@@ -7,11 +7,12 @@ from PIL import Image as Pil
 
 from fulora.data.tables.delimited import csv_text
 from fulora.files import atomic_folder, write_atomic
-from fulora.intake.phantoms.scan import HEADS, PLANES, WITHOUT_MASK, draw
-from fulora.intake.sources.phantoms import PhantomsConfig, check_sites
+from fulora.intake.phantoms.scan import HEADS, PLANES, WITHOUT_MASK, Phantoms, draw
 
 HEAD = next(plane for plane in PLANES if plane in HEADS)
 """The plane that is drawn with masks unless another is named."""
+EACH = 2
+"""Images of a plane that show one patient."""
 
 
 def write_phantom_folder(
@@ -45,27 +46,24 @@ def write_phantom_folder(
 
     Raises:
         FileExistsError: if `out` exists.
-        ValueError: if there is no such plane, or masks are of several planes or of one that has none.
-        SourceError: if there is no such site.
+        ValueError: if there is no such plane or site, or masks are of several planes or of one that has none.
     """
-    check_sites((site,))
     chosen = tuple(planes) or ((HEAD,) if masks else PLANES)
-    shown = PhantomsConfig(sites=(site,), planes=chosen, per_plane=per_plane, first_patient=first_patient, seed=seed)
     if masks and (len(chosen) > 1 or chosen[0] in WITHOUT_MASK):
         raise ValueError(f"masks are drawn of one plane that has a structure, not of {', '.join(chosen)}")
     if out.exists():
         raise FileExistsError(f"{out} exists already: give a new folder for the phantoms")
     out.parent.mkdir(parents=True, exist_ok=True)
+    numbers = range(EACH * first_patient, EACH * first_patient + per_plane)
     with atomic_folder(out) as folder:
         for plane in chosen:
-            _write_plane(folder, plane, shown, size_px, masks)
+            drawn = draw(plane, numbers, site=site, size_px=size_px, seed=seed)
+            _write_plane(folder, plane, numbers, drawn, masks)
     return per_plane * len(chosen)
 
 
-def _write_plane(folder: Path, plane: str, shown: PhantomsConfig, size_px: int, masks: bool) -> None:
-    numbers, each = shown.numbers(), shown.images_per_patient
-    drawn = draw(plane, numbers, site=shown.sites[0], size_px=size_px, seed=shown.seed)
-    names = [f"P{number // each:04d}_{number % each + 1}.png" for number in numbers]
+def _write_plane(folder: Path, plane: str, numbers: range, drawn: Phantoms, masks: bool) -> None:
+    names = [f"P{number // EACH:04d}_{number % EACH + 1}.png" for number in numbers]
     shares = {"images": drawn.images, "masks": drawn.masks} if masks else {plane: drawn.images}
     for subfolder, arrays in shares.items():
         (folder / subfolder).mkdir()

@@ -217,7 +217,9 @@ def test_a_backbone_of_another_split_seed_is_refused_before_anything_is_trained(
         },
         "report": {"title": "t", "about": "a"},
     }
-    with pytest.raises(OverlapError, match=r"backbone: \d images and \d patients of the test set were trained on"):
+    with pytest.raises(
+        OverlapError, match=r"backbone, pre-trained on site: \d images and \d patients of the test set were trained on"
+    ):
         run(SegmentationStudyConfig.model_validate(study), Workspace(tmp_path, InProcess()))
     made = [path.name for path in tmp_path.iterdir() if path.is_dir() and not path.name.startswith(".")]
     assert {name.partition("-")[0] for name in made} == {"curate"}

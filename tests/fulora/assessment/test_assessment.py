@@ -127,7 +127,7 @@ def test_changed_copies_of_real_heads_are_found_and_those_of_other_patients_are_
     everybody = people.of(heads, names, np.array(["brain"] * len(heads)), names)
     order = np.random.default_rng(0).permutation(len(heads))
     train, held_out, others = (everybody.of(places) for places in (order[:40], order[40:80], order[80:]))
-    assert said_by(AssessedSets(others, held_out=held_out, train=train)).startswith("no evidence")
+    assert said_by(AssessedSets(others, held_out=held_out, train=train)).startswith("No evidence")
     count = len(others) // 5
     turned = [np.ascontiguousarray(picture[:, ::-1] // 4 * 4) for picture in train.pixels[:count]]
     planted = people.of([*turned, *others.pixels[count:]], others.ids, others.planes, others.patients)

@@ -140,7 +140,7 @@ def test_filters_reject_are_counted_and_replaced() -> None:
     again = Selection(MixConfig(), {"blank": is_not_blank, "duplicate": filter_repeats([])})
     with pytest.raises(
         ImageSetError,
-        match=r"brain: 6 synthetic images are wanted and there are 12, of which 5 pass.*blank 4.*; lower mix",
+        match=r"brain: 6 synthetic images are wanted and there are 12, of which 5 pass.*blank 4.*; lower the ratio",
     ):
         again.choose({"brain": 6}, offered, offer)
     assert again.rejected["brain"] == {"blank": 4, "duplicate": 3}

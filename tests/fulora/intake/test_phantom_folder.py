@@ -7,7 +7,6 @@ import pytest
 from PIL import Image as Pil
 
 from fulora.intake.phantom_folder import write_phantom_folder
-from fulora.intake.raw_image import SourceError
 from fulora.mask_folders.measure import measure_heads
 
 
@@ -34,8 +33,8 @@ def test_masks_have_a_size_in_mm(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"site": "E"}, SourceError, "unknown population E"),
-        ({"planes": ["knee"]}, ValueError, "no phantom shows 'knee'"),
+        ({"site": "E"}, ValueError, "unknown site 'E': allowed are"),
+        ({"planes": ["knee"]}, ValueError, "unknown plane 'knee': allowed are"),
         (
             {"planes": ["other"], "masks": True},
             ValueError,
