@@ -6,7 +6,8 @@ count. In JSON lines they may also be in `probabilities`, by name, or as a list 
 `machine` and `sha256` (of the picture) are optional; other columns are listed and ignored. The classes are determined
 by `fulora.data.predictions.classes`.
 
-A patient is a number at a site: the same number at two sites is two patients, and noted. Numbers that differ only
+A patient is a number at a site: the same number at two sites is two patients, and noted. A column `site` that is empty
+in every row, as fulora writes it for images whose site nobody named, is one site. Numbers that differ only
 in case or leading zeros are refused. Patients who share a picture (equal `sha256`) are one cluster in every interval.
 """
 
@@ -146,7 +147,7 @@ def _check_columns(path: Path, columns: Sequence[str], classes: Mapping[str, str
 def _check_values(path: Path, found: PredictionRows) -> None:
     for name in NEEDED:
         empty = [number for number, row in enumerate(found.rows) if not row.get(name)]
-        if empty:
+        if empty and not (name == "site" and len(empty) == len(found.rows) and name not in found.missing):
             written = f" ({spellings(found.missing[name])})" if name in found.missing else ""
             raise PredictionFileError(
                 f"{path}: {name} is missing in {len(empty)} of {len(found.rows)} rows{written}, such as "

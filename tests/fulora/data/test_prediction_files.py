@@ -298,3 +298,9 @@ def test_quoted_newlines_and_row_names_of_r(tmp_path: Path) -> None:
     found = read_predictions(written(tmp_path, text))
     assert found.image_ids == ("a\nb", "c")
     assert found.unread == ()
+
+
+def test_a_site_that_nobody_named_is_one_site(tmp_path: Path) -> None:
+    path = tmp_path / "own.csv"
+    path.write_text("image_id,patient,site,true,predicted\na,1,,brain,brain\nb,2,,other,brain\n", encoding="utf-8")
+    assert set(read_predictions(path).answers.sites) == {""}
